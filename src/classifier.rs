@@ -1,0 +1,38 @@
+use crate::{Pixels, Result, Spec, Verdict, decode, engine::Network, resize, weights};
+
+/// A loaded model: the whole way from a photo to an answer.
+pub struct Classifier {
+    spec: Spec,
+    network: Network,
+}
+
+impl Classifier {
+    /// Loads a model file's bytes. Everything in them is checked before any of it is used.
+    ///
+    /// # Errors
+    /// One of the `Model…` variants of [`Error`](crate::Error).
+    pub fn load(bytes: &[u8]) -> Result<Self> {
+        let (spec, weights) = weights::read(bytes)?;
+        let network = Network::new(&spec, &weights)?;
+        Ok(Self { spec, network })
+    }
+
+    /// Judges a photo from its file's bytes (JPEG, PNG, WebP, GIF or BMP).
+    ///
+    /// # Errors
+    /// One of the `Photo…` variants of [`Error`](crate::Error).
+    pub fn classify(&self, photo: &[u8]) -> Result<Verdict> {
+        Ok(self.classify_pixels(&decode::decode(photo)?))
+    }
+
+    /// Judges a decoded picture, such as a camera frame.
+    pub fn classify_pixels(&self, pixels: &Pixels) -> Verdict {
+        let input = self.spec.input.normalize(resize::resize(pixels, self.spec.input.size).rgb());
+        Verdict::from_logits(&self.spec, &self.network.forward(&input))
+    }
+
+    /// What the model file says about itself.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+}

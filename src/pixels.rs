@@ -1,0 +1,78 @@
+use crate::{Error, Result};
+
+/// A picture: 8-bit sRGB, three bytes a pixel, rows from the top. It has at least one pixel and exactly
+/// `width * height * 3` bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pixels {
+    width: u32,
+    height: u32,
+    rgb: Vec<u8>,
+}
+
+impl Pixels {
+    /// The longest side, in pixels, of a picture that is accepted.
+    pub const MAX_SIDE: u32 = 16_384;
+    /// The largest number of pixels of a picture that is accepted.
+    pub const MAX_PIXELS: u64 = 64 << 20;
+
+    /// Wraps `rgb`, `width * height * 3` bytes.
+    ///
+    /// # Errors
+    /// [`Error::PhotoDimensions`] for a size outside the limits, [`Error::FrameLength`] for a buffer that does not fit it.
+    pub fn from_rgb(width: u32, height: u32, rgb: Vec<u8>) -> Result<Self> {
+        Self::check_size(width, height)?;
+        let expected = width as usize * height as usize * 3;
+        if rgb.len() != expected {
+            return Err(Error::FrameLength { width, height, expected, found: rgb.len() });
+        }
+        Ok(Self { width, height, rgb })
+    }
+
+    /// A picture from `rgba`, `width * height * 4` bytes with straight alpha, as a canvas gives it. Transparent parts
+    /// are laid over white, as the page shows them.
+    ///
+    /// # Errors
+    /// As [`Pixels::from_rgb`].
+    pub fn from_rgba(width: u32, height: u32, rgba: &[u8]) -> Result<Self> {
+        Self::check_size(width, height)?;
+        let expected = width as usize * height as usize * 4;
+        if rgba.len() != expected {
+            return Err(Error::FrameLength { width, height, expected, found: rgba.len() });
+        }
+        let over_white = |color: u8, alpha: u8| {
+            let (color, alpha) = (u32::from(color), u32::from(alpha));
+            ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+        };
+        let rgb = rgba
+            .as_chunks()
+            .0
+            .iter()
+            .flat_map(|&[r, g, b, a]: &[u8; 4]| [over_white(r, a), over_white(g, a), over_white(b, a)])
+            .collect();
+        Ok(Self { width, height, rgb })
+    }
+
+    /// Whether a picture of this size is accepted at all; asked before memory is set aside for it.
+    pub(crate) fn check_size(width: u32, height: u32) -> Result<()> {
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels == 0 || width.max(height) > Self::MAX_SIDE || pixels > Self::MAX_PIXELS {
+            return Err(Error::PhotoDimensions { width, height });
+        }
+        Ok(())
+    }
+
+    /// Columns.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The bytes, `[height, width, 3]`.
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+}

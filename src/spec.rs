@@ -132,7 +132,7 @@ pub enum Shape {
 }
 
 /// A layer with its place worked out: what engine and trainer are built from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// What is computed.
     pub op: Op,
@@ -143,7 +143,7 @@ pub struct Step {
 }
 
 /// What a [`Step`] computes. A max pool is fused into its convolution.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Convolution, bias, activation and, with `pool`, the 2x2 maximum.
     Conv2d {

@@ -20,13 +20,16 @@ impl Classifier {
     /// Judges a photo from its file's bytes (JPEG, PNG, WebP, GIF or BMP).
     ///
     /// # Errors
-    /// One of the `Photo…` variants of [`Error`](crate::Error).
+    /// One of the `Photo…` variants of [`Error`](crate::Error), and those of [`Classifier::classify_pixels`].
     pub fn classify(&self, photo: &[u8]) -> Result<Verdict> {
-        Ok(self.classify_pixels(&decode::decode(photo)?))
+        self.classify_pixels(&decode::decode(photo)?)
     }
 
     /// Judges a decoded picture, such as a camera frame.
-    pub fn classify_pixels(&self, pixels: &Pixels) -> Verdict {
+    ///
+    /// # Errors
+    /// [`Error::ModelAnswer`](crate::Error::ModelAnswer) where the network's answer is no number.
+    pub fn classify_pixels(&self, pixels: &Pixels) -> Result<Verdict> {
         let input = self.spec.input.normalize(resize::resize(pixels, self.spec.input.size).rgb());
         Verdict::from_logits(&self.spec, &self.network.forward(&input))
     }

@@ -1,8 +1,145 @@
-//! A photo file's bytes become a picture.
+//! A photo file's bytes become a picture: upright, in sRGB, 8 bits a channel, without alpha.
+//!
+//! The format is told from the bytes, never from a name. Native code and the browser run these same decoders, because
+//! browsers' own decoders differ from each other.
 
-use crate::{Pixels, Result};
+use std::{
+    io::Cursor,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
-/// Decodes a photo.
-pub fn decode(_bytes: &[u8]) -> Result<Pixels> {
-    todo!()
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+
+use crate::{Error, Pixels, Result};
+
+/// The longest file that is accepted, in bytes.
+pub const MAX_FILE: usize = 64 << 20;
+/// The most memory that a decoded picture may take, in bytes.
+pub const MAX_MEMORY: u64 = 256 << 20;
+
+/// Decodes a JPEG, PNG, WebP, GIF (first frame) or BMP file, at most 64 MiB and within the limits of [`Pixels`].
+///
+/// EXIF orientation is applied, an embedded ICC profile is converted to sRGB, 16 bits become 8, and what is transparent
+/// is laid over white.
+///
+/// # Errors
+/// The `Photo…` variants of [`Error`], one for each way to be wrong. [`Error::PhotoFormat`] is a file that may be a good
+/// photo, but in a format that is not read here; all others are final.
+pub fn decode(bytes: &[u8]) -> Result<Pixels> {
+    if bytes.is_empty() {
+        return Err(Error::PhotoEmpty);
+    }
+    if bytes.len() > MAX_FILE {
+        return Err(Error::PhotoTooLarge(bytes.len()));
+    }
+    let format = format(bytes)?;
+    without_panic(|| decode_as(format, bytes))
+}
+
+fn decode_as(format: ImageFormat, bytes: &[u8]) -> Result<Pixels> {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_MEMORY);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(photo_error)?;
+    let (width, height) = decoder.dimensions();
+    Pixels::check_size(width, height)?;
+    if decoder.total_bytes() > MAX_MEMORY {
+        return Err(Error::PhotoMemory);
+    }
+    let orientation = decoder.orientation().map_err(photo_error)?;
+    let profile = decoder.icc_profile().map_err(photo_error)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(photo_error)?;
+    image.apply_orientation(orientation);
+    match profile {
+        Some(profile) => to_srgb(image, &profile),
+        None => to_pixels(image),
+    }
+}
+
+fn to_pixels(image: DynamicImage) -> Result<Pixels> {
+    let (width, height) = (image.width(), image.height());
+    if image.color().has_alpha() {
+        Pixels::from_rgba(width, height, image.into_rgba8().as_raw())
+    } else {
+        Pixels::from_rgb(width, height, image.into_rgb8().into_raw())
+    }
+}
+
+/// Converts a picture whose values are meant as `profile` says.
+fn to_srgb(image: DynamicImage, profile: &[u8]) -> Result<Pixels> {
+    let unreadable = |_| Error::PhotoColorProfile;
+    let profile = ColorProfile::new_from_slice(profile).map_err(unreadable)?;
+    let (alpha, gray) = (image.color().has_alpha(), !image.color().has_color());
+    let from = match (profile.color_space, alpha) {
+        (DataColorSpace::Gray, false) if gray => Layout::Gray,
+        (DataColorSpace::Gray, true) if gray => Layout::GrayAlpha,
+        (DataColorSpace::Rgb, false) if !gray => Layout::Rgb,
+        (DataColorSpace::Rgb, true) if !gray => Layout::Rgba,
+        _ => return Err(Error::PhotoColorSpace),
+    };
+    let to = if alpha { Layout::Rgba } else { Layout::Rgb };
+    let convert = |source: &[u8], layout: Layout, out: Layout| {
+        let transform = profile
+            .create_transform_8bit(layout, &ColorProfile::new_srgb(), out, TransformOptions::default())
+            .map_err(unreadable)?;
+        let mut target = vec![0; source.len() / layout.channels() * out.channels()];
+        transform.transform(source, &mut target).map_err(unreadable)?;
+        Ok(target)
+    };
+    let (width, height) = (image.width(), image.height());
+    if from == Layout::Rgb || from == Layout::Rgba {
+        let probe = color_cube();
+        if convert(&probe, Layout::Rgb, Layout::Rgb)?.iter().zip(&probe).all(|(a, b)| a.abs_diff(*b) <= 1) {
+            return to_pixels(image);
+        }
+    }
+    let values = match from {
+        Layout::Gray => image.into_luma8().into_raw(),
+        Layout::GrayAlpha => image.into_luma_alpha8().into_raw(),
+        Layout::Rgb => image.into_rgb8().into_raw(),
+        _ => image.into_rgba8().into_raw(),
+    };
+    let values = convert(&values, from, to)?;
+    if alpha { Pixels::from_rgba(width, height, &values) } else { Pixels::from_rgb(width, height, values) }
+}
+
+/// RGB triples all over the cube of colours: a profile that moves none of them is sRGB under another name, and most are.
+fn color_cube() -> Vec<u8> {
+    let steps = || (0..=255).step_by(17);
+    steps().flat_map(|r| steps().flat_map(move |g| steps().flat_map(move |b| [r, g, b]))).collect()
+}
+
+/// The format, from the first bytes.
+fn format(bytes: &[u8]) -> Result<ImageFormat> {
+    use ImageFormat::{Avif, Bmp, Gif, Ico, Jpeg, Png, Tiff, WebP};
+    match image::guess_format(bytes) {
+        Ok(format @ (Jpeg | Png | WebP | Gif | Bmp)) => Ok(format),
+        Ok(Avif) => Err(Error::PhotoFormat("an AVIF picture")),
+        Ok(Tiff) => Err(Error::PhotoFormat("a TIFF picture")),
+        Ok(Ico) => Err(Error::PhotoFormat("an icon")),
+        _ => Err(Error::PhotoFormat(match bytes.get(4..12) {
+            Some(b"ftypavis") => "an AVIF picture",
+            Some(b"ftypheic" | b"ftypheix" | b"ftyphevc" | b"ftypheim" | b"ftypheis" | b"ftypmif1" | b"ftypmsf1") => {
+                "a HEIC picture"
+            }
+            Some([b'f', b't', b'y', b'p', ..]) => "a film",
+            _ => "no picture of a known format",
+        })),
+    }
+}
+
+fn photo_error(error: ImageError) -> Error {
+    match error {
+        ImageError::Limits(_) => Error::PhotoMemory,
+        ImageError::Unsupported(_) => Error::PhotoFormat("a rare variant of its format"),
+        other => Error::PhotoCorrupt(other.to_string()),
+    }
+}
+
+/// Other people's decoders read other people's bytes: should one panic after all, one photo is lost, not the run.
+fn without_panic(decode: impl FnOnce() -> Result<Pixels>) -> Result<Pixels> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(Error::PhotoCorrupt("its decoder gave up".to_owned())))
 }

@@ -3,6 +3,27 @@
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A file without bytes.
+    #[error("the file is empty: choose a photo")]
+    PhotoEmpty,
+    /// A longer file than is accepted.
+    #[error("the photo's file has {0} bytes, and at most 64 MiB are accepted: export it smaller")]
+    PhotoTooLarge(usize),
+    /// A format that is not read here. It may be a good photo: a browser may know it.
+    #[error("this is {0}, and JPEG, PNG, WebP, GIF and BMP photos are read: export it as one of these")]
+    PhotoFormat(&'static str),
+    /// A file that does not keep to its format.
+    #[error("the photo is damaged ({0}): get it again from where it came from")]
+    PhotoCorrupt(String),
+    /// More memory than is accepted.
+    #[error("decoded, the photo takes more than 256 MiB of memory: resize it or export it with 8 bits a channel")]
+    PhotoMemory,
+    /// An embedded colour profile that can't be read.
+    #[error("the photo's colour profile can't be read, so its colours are unknown: export it as sRGB")]
+    PhotoColorProfile,
+    /// An embedded colour profile for other pixels.
+    #[error("the photo's colour profile is for another kind of pixels than it has: export it as sRGB")]
+    PhotoColorSpace,
     /// No pixels, or more than the limits allow.
     #[error(
         "the picture is {width}x{height} pixels, and 1 to 16,384 a side and 67 million in all are accepted: resize it"
@@ -25,6 +46,146 @@ pub enum Error {
         /// Bytes that came.
         found: usize,
     },
+    /// A file without bytes.
+    #[error("the model file is empty: get it again or export it again")]
+    ModelEmpty,
+    /// A longer file than is accepted.
+    #[error("the model file has {0} bytes, and at most 256 MiB are accepted: train a smaller network")]
+    ModelTooLarge(usize),
+    /// The file ends within its header.
+    #[error("the model file ends after {found} bytes, and its header takes {expected}: get it again")]
+    ModelTruncated {
+        /// Bytes that the file has at least.
+        expected: u64,
+        /// Bytes that came.
+        found: u64,
+    },
+    /// A header longer than is accepted, which is also what other kinds of file look like.
+    #[error("the model file's header claims {0} bytes, and at most 1 MiB is accepted: is it a husky model file?")]
+    ModelHeaderLength(u64),
+    /// The header is no text.
+    #[error("the model file's header is not UTF-8 text: is it a husky model file?")]
+    ModelHeaderText,
+    /// The header is no JSON of the right form.
+    #[error("the model file's header can't be read ({0}): is it a husky model file?")]
+    ModelHeader(String),
+    /// A safetensors file without our metadata.
+    #[error("the model file has no metadata named `husky`: it was not made by `husky train` or `husky export`")]
+    ModelMetadata,
+    /// Metadata besides ours.
+    #[error("the model file has the metadata {0:?} besides `husky`, which nothing would protect: export it again")]
+    ModelMetadataKey(String),
+    /// A format of another time.
+    #[error("the model file has format {0}, and format 1 is read: use the version of husky that made it")]
+    ModelFormat(u32),
+    /// The metadata is no JSON of the right form.
+    #[error("the model file's metadata can't be read ({0}): export it again")]
+    ModelDescription(String),
+    /// The spec is no JSON of the right form, or names something unknown.
+    #[error("the model file's description of its network can't be used ({0}): use the version of husky that made it")]
+    ModelSpec(String),
+    /// Bytes changed since the file was written.
+    #[error("the model file is damaged: its checksum does not match, get it again")]
+    ModelChecksum,
+    /// No tensors at all.
+    #[error("the model file has no weights")]
+    ModelNoTensors,
+    /// A tensor's entry in the header is no JSON of the right form.
+    #[error("the model file's entry for the tensor {tensor:?} can't be read ({reason})")]
+    ModelTensorEntry {
+        /// The tensor.
+        tensor: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A tensor of a type that is not read.
+    #[error("the model file's tensor {tensor:?} is of type {found}, and F32 and F16 are read: export it again")]
+    ModelTensorType {
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        found: String,
+    },
+    /// Tensors of several types.
+    #[error("the model file mixes F32 and F16 tensors, and one type is read: export it again")]
+    ModelTensorTypes,
+    /// A tensor's bytes and its shape do not fit.
+    #[error("the model file's tensor {tensor:?} lies in bytes {start} to {stop}, which do not fit its shape")]
+    ModelTensorBytes {
+        /// The tensor.
+        tensor: String,
+        /// Its first byte.
+        start: u64,
+        /// The byte after its last.
+        stop: u64,
+    },
+    /// Two tensors share bytes.
+    #[error("the model file's tensor {0:?} overlaps the one before it")]
+    ModelTensorOverlap(String),
+    /// Bytes that belong to no tensor.
+    #[error("the model file has unused bytes before its tensor {0:?}")]
+    ModelTensorGap(String),
+    /// The tensors' names and places are in different orders.
+    #[error("the model file's tensor {0:?} is out of order: tensors lie in the order of their names")]
+    ModelTensorOrder(String),
+    /// The file ends within its tensors.
+    #[error("the model file's tensors take {expected} bytes, and it ends after {found} of them: get it again")]
+    ModelTensorsCut {
+        /// Bytes that the tensors take.
+        expected: u64,
+        /// Bytes that came.
+        found: u64,
+    },
+    /// Bytes after the last tensor.
+    #[error("the model file has {0} bytes after its last tensor: get it again")]
+    ModelTrailing(u64),
+    /// A tensor of the network is not there.
+    #[error("the model file's network needs the tensor {0:?}, and it is not there")]
+    ModelTensorMissing(String),
+    /// A tensor that the network has no use for.
+    #[error("the model file has the tensor {0:?}, and its network has no use for it")]
+    ModelTensorUnknown(String),
+    /// A tensor of another shape than the network needs.
+    #[error("the model file's tensor {tensor:?} has the shape {found:?}, and its network needs {expected:?}")]
+    ModelTensorShape {
+        /// The tensor.
+        tensor: String,
+        /// The network's shape.
+        expected: Vec<usize>,
+        /// The file's.
+        found: Vec<u64>,
+    },
+    /// Weights given with another number of values than the network needs.
+    #[error("the tensor {tensor:?} has {found} values, and the network needs {expected}")]
+    ModelTensorLength {
+        /// The tensor.
+        tensor: String,
+        /// Values that the network needs.
+        expected: usize,
+        /// Values that came.
+        found: usize,
+    },
+    /// NaN or an infinity among the weights.
+    #[error("the tensor {tensor:?} holds {value} at place {index}, and every weight must be finite: train it again")]
+    ModelTensorValue {
+        /// The tensor.
+        tensor: String,
+        /// The value's place, from 0.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A weight that is too large for 16 bits.
+    #[error("the tensor {tensor:?} holds {value}, which no 16-bit float can hold: write the model with 32 bits")]
+    ModelHalfRange {
+        /// The tensor.
+        tensor: String,
+        /// The value.
+        value: f32,
+    },
+    /// The network's answer is NaN or infinite.
+    #[error("the model's answer for this photo is not a number: its weights are too large, train it again")]
+    ModelAnswer,
     /// The temperature is no positive number.
     #[error("the model file has the temperature {0}, which must be a positive number: export it again")]
     ModelTemperature(f32),
@@ -83,8 +244,44 @@ impl Error {
     /// A stable name for programs: it stays when the sentence changes.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::PhotoEmpty => "photo-empty",
+            Self::PhotoTooLarge(_) => "photo-too-large",
+            Self::PhotoFormat(_) => "photo-format",
+            Self::PhotoCorrupt(_) => "photo-corrupt",
+            Self::PhotoMemory => "photo-memory",
+            Self::PhotoColorProfile => "photo-color-profile",
+            Self::PhotoColorSpace => "photo-color-space",
             Self::PhotoDimensions { .. } => "photo-dimensions",
             Self::FrameLength { .. } => "frame-length",
+            Self::ModelEmpty => "model-empty",
+            Self::ModelTooLarge(_) => "model-too-large",
+            Self::ModelTruncated { .. } => "model-truncated",
+            Self::ModelHeaderLength(_) => "model-header-length",
+            Self::ModelHeaderText => "model-header-text",
+            Self::ModelHeader(_) => "model-header",
+            Self::ModelMetadata => "model-metadata",
+            Self::ModelMetadataKey(_) => "model-metadata-key",
+            Self::ModelFormat(_) => "model-format",
+            Self::ModelDescription(_) => "model-description",
+            Self::ModelSpec(_) => "model-spec",
+            Self::ModelChecksum => "model-checksum",
+            Self::ModelNoTensors => "model-no-tensors",
+            Self::ModelTensorEntry { .. } => "model-tensor-entry",
+            Self::ModelTensorType { .. } => "model-tensor-type",
+            Self::ModelTensorTypes => "model-tensor-types",
+            Self::ModelTensorBytes { .. } => "model-tensor-bytes",
+            Self::ModelTensorOverlap(_) => "model-tensor-overlap",
+            Self::ModelTensorGap(_) => "model-tensor-gap",
+            Self::ModelTensorOrder(_) => "model-tensor-order",
+            Self::ModelTensorsCut { .. } => "model-tensors-cut",
+            Self::ModelTrailing(_) => "model-trailing",
+            Self::ModelTensorMissing(_) => "model-tensor-missing",
+            Self::ModelTensorUnknown(_) => "model-tensor-unknown",
+            Self::ModelTensorShape { .. } => "model-tensor-shape",
+            Self::ModelTensorLength { .. } => "model-tensor-length",
+            Self::ModelTensorValue { .. } => "model-tensor-value",
+            Self::ModelHalfRange { .. } => "model-half-range",
+            Self::ModelAnswer => "model-answer",
             Self::ModelTemperature(_) => "model-temperature",
             Self::ModelThreshold(_) => "model-threshold",
             Self::ModelOutput { .. } => "model-output",

@@ -1,6 +1,8 @@
 //! A model as data: architecture, labels, preprocessing and calibration. The model file carries it; the engine
 //! (inference) and the trainer's candle graph are both built from it.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -214,12 +216,13 @@ impl Spec {
         if !(2..=Self::MAX_LABELS).contains(&self.labels.len()) {
             return Err(Error::ModelLabelCount(self.labels.len()));
         }
+        let mut seen = HashSet::new();
         for (i, label) in self.labels.iter().enumerate() {
             let printable = !label.trim().is_empty() && !label.chars().any(char::is_control);
             if !printable || label.chars().count() > Self::MAX_NAME {
                 return Err(Error::ModelLabel { index: i });
             }
-            if self.labels[..i].contains(label) {
+            if !seen.insert(label) {
                 return Err(Error::ModelLabelTwice(label.clone()));
             }
         }
@@ -277,7 +280,7 @@ impl Architecture {
         let mut shape = Shape::Image { height: size, width: size, channels: 3 };
         let mut steps: Vec<Step> = Vec::new();
         let (mut convolutions, mut dense) = (0, 0);
-        let (mut parameters, mut multiplications) = (0_usize, 0_usize);
+        let (mut parameters, mut multiplications) = (0_usize, 0_u64);
         for (index, layer) in self.0.iter().enumerate() {
             let wrong = |reason: &'static str| Error::ModelLayer { index, reason };
             let input = shape;
@@ -339,14 +342,14 @@ impl Architecture {
                 // The cap on activations keeps `units` and `filters` far from overflow.
                 let weights = p.shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
                 let positions = if let Shape::Image { height, width, .. } = shape { height * width } else { 1 };
-                let work = weights.and_then(|n| n.checked_mul(positions));
+                let work = weights.and_then(|n| (n as u64).checked_mul(positions as u64));
                 parameters = parameters.saturating_add(weights.unwrap_or(usize::MAX)).saturating_add(p.bias_len());
-                multiplications = multiplications.saturating_add(work.unwrap_or(usize::MAX));
+                multiplications = multiplications.saturating_add(work.unwrap_or(u64::MAX));
             }
             let activations = shape.checked_len().unwrap_or(usize::MAX);
             if parameters > Self::MAX_PARAMETERS
                 || activations > Self::MAX_ACTIVATIONS
-                || multiplications as u64 > Self::MAX_MULTIPLICATIONS
+                || multiplications > Self::MAX_MULTIPLICATIONS
             {
                 return Err(Error::ModelCost { index });
             }
@@ -358,6 +361,7 @@ impl Architecture {
 
 impl Shape {
     /// The number of values.
+    #[expect(clippy::len_without_is_empty, reason = "the spec lets no empty shape through")]
     pub fn len(self) -> usize {
         match self {
             Self::Image { height, width, channels } => height * width * channels,

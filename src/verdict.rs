@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use crate::Spec;
+use crate::{Error, Result, Spec};
 
 /// The answer about one photo.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,13 +17,19 @@ pub struct Verdict {
 impl Verdict {
     /// Turns the network's logits into an answer: divides them by the temperature, applies the sigmoid (two labels, one
     /// logit, which speaks for the first label) or the softmax, and compares with the threshold.
-    pub fn from_logits(spec: &Spec, logits: &[f32]) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::ModelAnswer`] for a logit that is not finite, as weights that are finite but huge can give.
+    pub fn from_logits(spec: &Spec, logits: &[f32]) -> Result<Self> {
+        if !logits.iter().all(|z| z.is_finite()) {
+            return Err(Error::ModelAnswer);
+        }
         let probabilities = probabilities(logits, spec.temperature);
         let winner = match probabilities[..] {
             [first, _] => usize::from(first < spec.threshold),
             _ => argmax(&probabilities),
         };
-        Self { label: spec.labels[winner].clone(), probability: probabilities[winner], probabilities }
+        Ok(Self { label: spec.labels[winner].clone(), probability: probabilities[winner], probabilities })
     }
 }
 

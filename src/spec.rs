@@ -239,12 +239,13 @@ impl Input {
 
     /// `(pixel - mean) * scale` of `rgb`, `[size, size, 3]`.
     pub fn normalize(&self, rgb: &[u8]) -> Vec<f32> {
-        let channel = |value: u8, c: usize| (f32::from(value) - self.mean[c]) * self.scale[c];
-        rgb.as_chunks()
-            .0
-            .iter()
-            .flat_map(|&[r, g, b]: &[u8; 3]| [channel(r, 0), channel(g, 1), channel(b, 2)])
-            .collect()
+        rgb.as_chunks().0.iter().flat_map(|pixel: &[u8; 3]| self.normalize_pixel(pixel.map(f32::from))).collect()
+    }
+
+    /// `(pixel - mean) * scale` of one pixel, red, green, blue in `0.0..=255.0`.
+    pub fn normalize_pixel(&self, [r, g, b]: [f32; 3]) -> [f32; 3] {
+        let channel = |value: f32, c: usize| (value - self.mean[c]) * self.scale[c];
+        [channel(r, 0), channel(g, 1), channel(b, 2)]
     }
 
     fn check(&self) -> Result<()> {

@@ -31,8 +31,7 @@ pub struct Affine {
 
 impl Augmentation {
     /// The article's `ImageDataGenerator(shear_range=0.2, zoom_range=0.2, rotation_range=30, horizontal_flip=True)`.
-    pub const ARTICLE: Self =
-        Self { rotation_range: 30.0, shear_range: 0.2, zoom_range: 0.2, horizontal_flip: true };
+    pub const ARTICLE: Self = Self { rotation_range: 30.0, shear_range: 0.2, zoom_range: 0.2, horizontal_flip: true };
 
     /// Draws a distortion.
     pub fn sample(&self, rng: &mut impl Rng) -> Affine {

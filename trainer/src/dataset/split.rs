@@ -1,0 +1,104 @@
+//! A validation part is split off.
+
+use anyhow::{Result, bail};
+use image::{RgbImage, imageops::FilterType};
+use image_hasher::{HasherConfig, ImageHash};
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
+
+use super::{Options, read::Decoded};
+use crate::{
+    pixel_store::PixelStore,
+    random::{Stream, rng},
+};
+
+/// Side of the grid of brightness differences that photos are compared by.
+const HASH_SIDE: u32 = 16;
+/// Of its 256 bits, how many may differ between near-duplicates: other sizes, formats and qualities of one photo differ
+/// in fewer, photos that only look alike in more.
+const MAX_DISTANCE: u32 = 24;
+
+type Hash = ImageHash<[u8; 32]>;
+
+/// Splits off about `validation_fraction` of each label's photos, at random by the seed. Near-duplicates (the same shot
+/// in another size or format, a burst) stay on one side, or validation would reward learning by heart.
+///
+/// # Errors
+/// Where a label has too few different photos to give some to both parts.
+pub(super) fn split(
+    photos: Vec<Decoded>,
+    labels: &[String],
+    size: u32,
+    options: &Options,
+    pixels: &PixelStore,
+) -> Result<[Vec<Decoded>; 2]> {
+    let fraction = options.validation_fraction;
+    if !(fraction > 0.0 && fraction < 1.0) {
+        bail!("the validation fraction is {fraction}, and it must lie between 0 and 1");
+    }
+    let mut groups = groups(&hashes(&photos, size, pixels)?);
+    groups.shuffle(&mut rng(options.seed, Stream::Split, 0, 0));
+
+    let count = |group: &[usize], label| group.iter().filter(|&&photo| photos[photo].label == label).count();
+    let everything: Vec<usize> = (0..photos.len()).collect();
+    let totals: Vec<usize> = (0..labels.len()).map(|label| count(&everything, label)).collect();
+    let wanted: Vec<usize> = totals.iter().map(|&total| ((total as f64 * fraction).round() as usize).max(1)).collect();
+    let mut taken = vec![0; labels.len()];
+    let mut in_validation = vec![false; photos.len()];
+    for group in groups {
+        let with: Vec<usize> = taken.iter().enumerate().map(|(label, n)| n + count(&group, label)).collect();
+        if with.iter().zip(&wanted).all(|(with, wanted)| with <= wanted) {
+            taken = with;
+            group.iter().for_each(|&photo| in_validation[photo] = true);
+        }
+    }
+    for (label, name) in labels.iter().enumerate() {
+        if taken[label] == 0 || taken[label] == totals[label] {
+            bail!(
+                "{name:?} has {} photos, too few different ones to split some off for validation: add photos",
+                totals[label]
+            );
+        }
+    }
+    let mut parts = [Vec::new(), Vec::new()];
+    for (photo, in_validation) in photos.into_iter().zip(in_validation) {
+        parts[usize::from(in_validation)].push(Decoded { in_validation, ..photo });
+    }
+    Ok(parts)
+}
+
+fn hashes(photos: &[Decoded], size: u32, pixels: &PixelStore) -> Result<Vec<Hash>> {
+    let hasher =
+        HasherConfig::with_bytes_type().hash_size(HASH_SIDE, HASH_SIDE).resize_filter(FilterType::Triangle).to_hasher();
+    photos
+        .par_iter()
+        .map(|photo| {
+            let mut picture = RgbImage::new(size, size);
+            pixels.read(photo.record, &mut picture)?;
+            Ok(hasher.hash_image(&picture))
+        })
+        .collect()
+}
+
+/// Photos that are near-duplicates of each other, directly or through others, in order of their first.
+fn groups(hashes: &[Hash]) -> Vec<Vec<usize>> {
+    let alike = |a: usize| {
+        (0..a).into_par_iter().filter(move |&b| hashes[a].dist(&hashes[b]) <= MAX_DISTANCE).collect::<Vec<_>>()
+    };
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut group_of = vec![0; hashes.len()];
+    for photo in 0..hashes.len() {
+        group_of[photo] = groups.len();
+        groups.push(vec![photo]);
+        for other in alike(photo) {
+            let (keep, join) = (group_of[photo].min(group_of[other]), group_of[photo].max(group_of[other]));
+            if keep != join {
+                let joined = std::mem::take(&mut groups[join]);
+                joined.iter().for_each(|&member| group_of[member] = keep);
+                groups[keep].extend(joined);
+            }
+        }
+    }
+    groups.retain(|group| !group.is_empty());
+    groups
+}

@@ -1,0 +1,205 @@
+//! Batches of a split, made in the background while the step before them is computed.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+};
+
+use anyhow::{Context, Result};
+use husky::spec::Input;
+use rand::seq::SliceRandom;
+use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
+
+use crate::{
+    augment::Augmentation,
+    dataset::Split,
+    random::{Stream, rng},
+};
+
+/// How batches are made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Of order and distortions.
+    pub seed: u64,
+    /// Photos in a batch.
+    pub batch_size: usize,
+    /// What the network is fed.
+    pub input: Input,
+    /// Distorts the photos of [`Loader::epoch`].
+    pub augmentation: Option<Augmentation>,
+}
+
+/// Some photos, ready for the network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// `[batch, size, size, 3]`, normalised.
+    pub inputs: Vec<f32>,
+    /// The index of each photo's label.
+    pub labels: Vec<usize>,
+    /// The place of the first photo in the epoch or split.
+    pub first: usize,
+}
+
+/// Makes [`Batch`]es, in threads of its own.
+pub struct Loader {
+    options: Arc<Options>,
+    pool: Arc<ThreadPool>,
+}
+
+/// Batches to come. Dropping it early stops the work.
+pub struct Batches {
+    /// `None` only while it is dropped.
+    receiver: Option<Receiver<Result<Batch>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How many batches may wait to be used.
+const AHEAD: usize = 2;
+/// One thread distorts 3,000 pictures a second, so more than a few would only take time from the step.
+const MAX_THREADS: usize = 4;
+
+impl Loader {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// Where the system has no more threads.
+    pub fn new(options: Options) -> Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|_| "loader".to_owned()).build();
+        let pool = Arc::new(pool.context("no threads can be started to load photos")?);
+        Ok(Self { options: Arc::new(options), pool })
+    }
+
+    /// The `steps` full batches of epoch `epoch`, counted from 0, shuffled and augmented.
+    ///
+    /// Training runs through an endless sequence of photos, of which each epoch takes the next `steps * batch_size`, as
+    /// Keras does with `steps_per_epoch`: all photos in a random order, then all in another, and so on. What an epoch
+    /// holds follows from seed, epoch, steps and batch size alone.
+    ///
+    /// # Errors
+    /// Where the system has no more threads.
+    pub fn epoch(&self, split: &Split, epoch: u64, steps: usize) -> Result<Batches> {
+        let (split, options) = (split.clone(), Arc::clone(&self.options));
+        let batch_size = options.batch_size;
+        let start = epoch * (steps * batch_size) as u64;
+        let mut order = Order::new(options.seed, split.len());
+        let batch = move |places: Range<usize>| {
+            let photos: Vec<usize> = places.clone().map(|place| order.photo(start + place as u64)).collect();
+            make_batch(&split, &options, &photos, places.start, Some(epoch))
+        };
+        self.spawn((0..steps).map(move |step| step * batch_size..(step + 1) * batch_size), batch)
+    }
+
+    /// All photos in their order, as they are. The last batch may be smaller.
+    ///
+    /// # Errors
+    /// Where the system has no more threads.
+    pub fn in_order(&self, split: &Split) -> Result<Batches> {
+        let (split, options) = (split.clone(), Arc::clone(&self.options));
+        let (len, batch_size) = (split.len(), options.batch_size);
+        let batch = move |places: Range<usize>| {
+            let photos: Vec<usize> = places.clone().collect();
+            make_batch(&split, &options, &photos, places.start, None)
+        };
+        self.spawn((0..len).step_by(batch_size).map(move |first| first..len.min(first + batch_size)), batch)
+    }
+
+    fn spawn(
+        &self,
+        places: impl Iterator<Item = Range<usize>> + Send + 'static,
+        mut batch: impl FnMut(Range<usize>) -> Result<Batch> + Send + 'static,
+    ) -> Result<Batches> {
+        let (sender, receiver): (SyncSender<Result<Batch>>, _) = sync_channel(AHEAD);
+        let pool = Arc::clone(&self.pool);
+        let work = move || {
+            for places in places {
+                let batch = pool.install(|| batch(places));
+                let failed = batch.is_err();
+                // Nobody waits for the rest of an epoch that was dropped.
+                if sender.send(batch).is_err() || failed {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("batches".to_owned()).spawn(work);
+        let thread = thread.context("no thread can be started to load photos")?;
+        Ok(Batches { receiver: Some(receiver), thread: Some(thread) })
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.receiver.as_ref()?.recv().ok();
+        // A panic must not look like the end of an epoch.
+        if batch.is_none()
+            && let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
+        {
+            std::panic::resume_unwind(panic);
+        }
+        batch
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        self.receiver = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was shown when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The endless sequence of photos; remembers the pass that was asked for last.
+struct Order {
+    seed: u64,
+    pass: Option<u64>,
+    photos: Vec<usize>,
+}
+
+impl Order {
+    fn new(seed: u64, len: usize) -> Self {
+        Self { seed, pass: None, photos: vec![0; len] }
+    }
+
+    fn photo(&mut self, place: u64) -> usize {
+        let len = self.photos.len() as u64;
+        let pass = place / len;
+        if self.pass != Some(pass) {
+            self.pass = Some(pass);
+            self.photos.iter_mut().enumerate().for_each(|(i, photo)| *photo = i);
+            self.photos.shuffle(&mut rng(self.seed, Stream::Shuffle, pass, 0));
+        }
+        self.photos[(place % len) as usize]
+    }
+}
+
+/// Reads, distorts where `epoch` is given, and normalises `photos`, which are at `first` and on in the epoch.
+fn make_batch(split: &Split, options: &Options, photos: &[usize], first: usize, epoch: Option<u64>) -> Result<Batch> {
+    let Options { seed, input, augmentation, .. } = options;
+    let size = input.size as usize;
+    let len = size * size * 3;
+    let mut inputs = vec![0.0; photos.len() * len];
+    inputs.par_chunks_exact_mut(len).zip(photos).enumerate().try_for_each(|(i, (out, &photo))| -> Result<()> {
+        let mut rgb = vec![0; len];
+        split.read(photo, &mut rgb)?;
+        match (augmentation, epoch) {
+            (Some(augmentation), Some(epoch)) => {
+                let mut rng = rng(*seed, Stream::Augmentation, epoch, (first + i) as u64);
+                augmentation.sample(&mut rng).apply(&rgb, size, out);
+                for pixel in out.as_chunks_mut::<3>().0 {
+                    *pixel = input.normalize_pixel(*pixel);
+                }
+            }
+            _ => out.copy_from_slice(&input.normalize(&rgb)),
+        }
+        Ok(())
+    })?;
+    Ok(Batch { inputs, labels: photos.iter().map(|&photo| split.label(photo)).collect(), first })
+}

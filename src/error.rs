@@ -70,10 +70,10 @@ pub enum Error {
     #[error("the model file's header can't be read ({0}): is it a husky model file?")]
     ModelHeader(String),
     /// A safetensors file without our metadata.
-    #[error("the model file has no metadata named `husky`: it was not made by `husky train` or `husky export`")]
+    #[error("the model file has no metadata named `husky`: it was not made by husky")]
     ModelMetadata,
     /// Metadata besides ours.
-    #[error("the model file has the metadata {0:?} besides `husky`, which nothing would protect: export it again")]
+    #[error("the model file has the metadata {0:?}, and only `husky` is read: it was not made by husky")]
     ModelMetadataKey(String),
     /// A format of another time.
     #[error("the model file has format {0}, and format 1 is read: use the version of husky that made it")]
@@ -85,8 +85,13 @@ pub enum Error {
     #[error("the model file's description of its network can't be used ({0}): use the version of husky that made it")]
     ModelSpec(String),
     /// Bytes changed since the file was written.
-    #[error("the model file is damaged: its checksum does not match, get it again")]
-    ModelChecksum,
+    #[error("the model file is damaged: its checksum is {expected:.8}… and its content's {found:.8}…, get it again")]
+    ModelChecksum {
+        /// SHA-256 that the file claims.
+        expected: String,
+        /// SHA-256 that it has.
+        found: String,
+    },
     /// No tensors at all.
     #[error("the model file has no weights")]
     ModelNoTensors,
@@ -264,7 +269,7 @@ impl Error {
             Self::ModelFormat(_) => "model-format",
             Self::ModelDescription(_) => "model-description",
             Self::ModelSpec(_) => "model-spec",
-            Self::ModelChecksum => "model-checksum",
+            Self::ModelChecksum { .. } => "model-checksum",
             Self::ModelNoTensors => "model-no-tensors",
             Self::ModelTensorEntry { .. } => "model-tensor-entry",
             Self::ModelTensorType { .. } => "model-tensor-type",
@@ -296,4 +301,16 @@ impl Error {
             Self::ModelCost { .. } => "model-cost",
         }
     }
+}
+
+/// Text from a file, fit to be shown: on one line, without control characters, and short.
+pub(crate) fn printable(text: impl ToString) -> String {
+    const LONGEST: usize = 200;
+    let text = text.to_string();
+    let mut shown: String =
+        text.chars().take(LONGEST).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }

@@ -20,7 +20,7 @@ use serde::{
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, Spec, spec::Parameters};
+use crate::{Error, Result, Spec, error::printable, spec::Parameters};
 
 /// The longest model file that is accepted, in bytes.
 pub const MAX_FILE: usize = 256 << 20;
@@ -81,7 +81,7 @@ impl Weights {
 /// The `Model…` variants of [`Error`], one for each way to be wrong.
 pub fn read(bytes: &[u8]) -> Result<(Spec, Weights)> {
     let file = File::parse(bytes)?;
-    let spec: Spec = serde_json::from_str(file.spec.get()).map_err(|e| Error::ModelSpec(e.to_string()))?;
+    let spec: Spec = serde_json::from_str(file.spec.get()).map_err(|e| Error::ModelSpec(printable(e)))?;
     let shapes = shapes(&spec)?;
     check_names(&shapes, file.tensors.keys())?;
     let mut tensors = BTreeMap::new();
@@ -169,19 +169,20 @@ impl<'a> File<'a> {
         let (header, data) = split_header(bytes)?;
         let header = std::str::from_utf8(header).map_err(|_| Error::ModelHeaderText)?;
         let mut header: Unique<Box<RawValue>> =
-            serde_json::from_str(header).map_err(|e| Error::ModelHeader(e.to_string()))?;
+            serde_json::from_str(header).map_err(|e| Error::ModelHeader(printable(e)))?;
         let metadata = header.0.remove("__metadata__").ok_or(Error::ModelMetadata)?;
         let husky = Husky::parse(&metadata)?;
         let mut tensors = BTreeMap::new();
         for (name, entry) in header.0 {
             let entry: Entry = serde_json::from_str(entry.get())
-                .map_err(|e| Error::ModelTensorEntry { tensor: name.clone(), reason: e.to_string() })?;
+                .map_err(|e| Error::ModelTensorEntry { tensor: printable(&name), reason: printable(e) })?;
             tensors.insert(name, entry);
         }
         let precision = check_precision(&tensors)?;
         check_layout(&tensors, data.len())?;
-        if checksum(&husky.spec, [data].into_iter()) != husky.sha256 {
-            return Err(Error::ModelChecksum);
+        let found = checksum(&husky.spec, [data].into_iter());
+        if found != husky.sha256 {
+            return Err(Error::ModelChecksum { expected: printable(husky.sha256), found });
         }
         Ok(Self { spec: husky.spec, precision, tensors, data })
     }
@@ -190,12 +191,12 @@ impl<'a> File<'a> {
 impl Husky {
     fn parse(metadata: &RawValue) -> Result<Self> {
         let metadata: Unique<String> =
-            serde_json::from_str(metadata.get()).map_err(|e| Error::ModelHeader(e.to_string()))?;
-        let husky = metadata.0.get(KEY).ok_or(Error::ModelMetadata)?;
+            serde_json::from_str(metadata.get()).map_err(|e| Error::ModelHeader(printable(e)))?;
         if let Some(key) = metadata.0.keys().find(|key| *key != KEY) {
-            return Err(Error::ModelMetadataKey(key.clone()));
+            return Err(Error::ModelMetadataKey(printable(key)));
         }
-        let unreadable = |e: serde_json::Error| Error::ModelDescription(e.to_string());
+        let husky = metadata.0.get(KEY).ok_or(Error::ModelMetadata)?;
+        let unreadable = |e: serde_json::Error| Error::ModelDescription(printable(e));
         let Format { format } = serde_json::from_str(husky).map_err(unreadable)?;
         if format != FORMAT {
             return Err(Error::ModelFormat(format));
@@ -257,7 +258,7 @@ fn check_precision(tensors: &BTreeMap<String, Entry>) -> Result<Precision> {
         let this = match entry.dtype {
             Dtype::F32 => Precision::F32,
             Dtype::F16 => Precision::F16,
-            other => return Err(Error::ModelTensorType { tensor: name.clone(), found: other.to_string() }),
+            other => return Err(Error::ModelTensorType { tensor: printable(name), found: other.to_string() }),
         };
         if *precision.get_or_insert(this) != this {
             return Err(Error::ModelTensorTypes);
@@ -272,7 +273,7 @@ fn check_layout(tensors: &BTreeMap<String, Entry>, data: usize) -> Result<()> {
     by_offset.sort_by_key(|(_, entry)| entry.data_offsets);
     let mut end = 0;
     for (name, entry) in &by_offset {
-        let tensor = || (*name).clone();
+        let tensor = || printable(name);
         let size = (entry.dtype.bitsize() / 8) as u64;
         let size = entry.shape.iter().try_fold(size, |n, &d| n.checked_mul(d));
         let (start, stop) = entry.data_offsets;
@@ -294,7 +295,7 @@ fn check_layout(tensors: &BTreeMap<String, Entry>, data: usize) -> Result<()> {
     }
     // The checksum does not cover names, so two tensors of one shape could change places unseen.
     match by_offset.windows(2).find(|pair| pair[0].0 > pair[1].0) {
-        Some(pair) => Err(Error::ModelTensorOrder(pair[1].0.clone())),
+        Some(pair) => Err(Error::ModelTensorOrder(printable(pair[1].0))),
         None => Ok(()),
     }
 }
@@ -312,7 +313,7 @@ fn check_names<'a>(shapes: &BTreeMap<String, Vec<usize>>, names: impl Iterator<I
     let mut left: BTreeSet<_> = shapes.keys().collect();
     for name in names {
         if !left.remove(name) {
-            return Err(Error::ModelTensorUnknown(name.clone()));
+            return Err(Error::ModelTensorUnknown(printable(name)));
         }
     }
     left.first().map_or(Ok(()), |name| Err(Error::ModelTensorMissing((*name).clone())))
@@ -354,7 +355,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueVisitor<V> {
         let mut entries = BTreeMap::new();
         while let Some((key, value)) = map.next_entry::<String, V>()? {
             if entries.contains_key(&key) {
-                return Err(de::Error::custom(format_args!("the key {key:?} comes twice")));
+                return Err(de::Error::custom(format_args!("the key `{key}` comes twice")));
             }
             entries.insert(key, value);
         }

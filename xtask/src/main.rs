@@ -1,1 +1,41 @@
-fn main() {}
+//! `cargo xtask serve | dist`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+use xtask::{dist, serve};
+
+/// Builds, serves and tests Husky AI. Whatever a command needs and does not find, it sets up.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Build the site and serve it to this machine alone.
+    Serve {
+        /// The port to listen on [default: the first free one from 8000 on].
+        #[arg(long)]
+        port: Option<u16>,
+        /// The path to serve under, as a host that gives each site a folder does.
+        #[arg(long, default_value = "/", value_name = "/PATH/")]
+        prefix: String,
+    },
+    /// Build the site into a folder that any static host can serve, and list its files with their sizes.
+    Dist {
+        /// The folder. It must be new, empty or an earlier site, which is replaced [default: dist].
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
+}
+
+fn main() -> Result<()> {
+    match Command::parse() {
+        Command::Serve { port, prefix } => serve::serve(port, &prefix),
+        Command::Dist { out } => {
+            let out = out.unwrap_or_else(dist::default_folder);
+            dist::build(&out)?;
+            println!("{}", dist::listing(&out)?);
+            println!("The site is in {}", out.display());
+            Ok(())
+        }
+    }
+}

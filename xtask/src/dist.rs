@@ -1,0 +1,320 @@
+//! The folder that any static host can serve: `www`, the browser's build of the classifier and the models.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    process::{cargo, read, root, run},
+    toolchain::{self, WASM},
+};
+
+/// What the page keeps for offline use: read by `www/service-worker.js`.
+const PRECACHE: &str = "precache.json";
+/// The service worker. The browser looks for a new version by comparing this file's bytes, so the version is put in.
+const SERVICE_WORKER: &str = "service-worker.js";
+/// Stands for the version in `www/service-worker.js`.
+const VERSION: &str = "{{VERSION}}";
+
+/// The files of a site by path, `/` between folders.
+type Files = BTreeMap<String, Vec<u8>>;
+
+#[derive(Serialize)]
+struct Precache<'a> {
+    /// Changes when any file does.
+    version: &'a str,
+    files: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    path: &'a str,
+    sha256: String,
+    bytes: usize,
+}
+
+/// Where `cargo xtask` puts the site unless it is told otherwise.
+pub fn default_folder() -> PathBuf {
+    root().join("dist")
+}
+
+/// Builds the site and puts it in `out`, all or nothing: a failed build leaves what was there.
+///
+/// # Errors
+/// The build fails, a page asks for a model that is not there, or `out` is a folder with something else in it.
+pub fn build(out: &Path) -> Result<()> {
+    ensure!(
+        replaceable(out),
+        "{} is there and is not an earlier site (no {PRECACHE} in it): name another folder",
+        out.display()
+    );
+    let parent = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;
+    // Beside `out`, so that a rename can put it there.
+    let stage = tempfile::Builder::new().prefix(".dist-").tempdir_in(parent)?;
+    let site = stage.path().join("new");
+    bind(&compile()?, &site)?;
+    copy(&root().join("www"), &site)?;
+    copy(&root().join("models"), &site.join("models"))?;
+    let files = read_files(&site)?;
+    check_models(&files)?;
+    for (path, bytes) in cache_list(&files)? {
+        fs::write(site.join(path), bytes)?;
+    }
+    if out.exists() {
+        fs::rename(out, stage.path().join("old"))?;
+    }
+    fs::rename(&site, out).with_context(|| format!("{} cannot be put in place", out.display()))
+}
+
+/// A line for every file of the site in `folder` and for the whole: its size, its size under brotli 11, its path.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn listing(folder: &Path) -> Result<String> {
+    let files = read_files(folder)?;
+    let compressed: Vec<usize> = std::thread::scope(|scope| {
+        let threads: Vec<_> = files.values().map(|bytes| scope.spawn(|| brotli_size(bytes))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    let mut text = format!("{:>10} {:>10}  file\n", "bytes", "brotli");
+    for ((path, bytes), compressed) in files.iter().zip(&compressed) {
+        text += &format!("{:>10} {compressed:>10}  {path}\n", bytes.len());
+    }
+    let total: usize = files.values().map(Vec::len).sum();
+    Ok(text + &format!("{total:>10} {:>10}  total", compressed.iter().sum::<usize>()))
+}
+
+/// Compiles the classifier for the browser; returns the module's path.
+fn compile() -> Result<PathBuf> {
+    let toolchain = toolchain::set_up()?;
+    let mut command = toolchain.cargo();
+    // Only the cdylib: beside an rlib, cargo does not do link-time optimisation.
+    command.args(["rustc", "--package", "husky", "--lib", "--crate-type", "cdylib", "--profile", "wasm"]);
+    command.args(["--target", WASM, "--config", &path_remapping()]);
+    run(&mut command)?;
+    Ok(target_folder()?.join(WASM).join("wasm/husky.wasm"))
+}
+
+/// Panic messages hold the paths of sources: make them the same on every machine.
+fn path_remapping() -> String {
+    let home = |variable: &str, folder: &str| {
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        std::env::var_os(variable).map_or(home.join(folder), PathBuf::from)
+    };
+    let flags = [(root(), "/husky"), (home("CARGO_HOME", ".cargo"), "/cargo")];
+    let flags = flags.map(|(from, to)| format!("'--remap-path-prefix={}={to}'", from.display()));
+    format!("target.{WASM}.rustflags=[{}]", flags.join(", "))
+}
+
+/// Where cargo builds.
+pub fn target_folder() -> Result<PathBuf> {
+    let metadata = read(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let folder = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+    Ok(folder.into())
+}
+
+/// Writes the JavaScript and TypeScript side of the module, `husky.js`, `husky.d.ts` and `husky_bg.wasm`, into `out`.
+fn bind(module: &Path, out: &Path) -> Result<()> {
+    wasm_bindgen_cli_support::Bindgen::new()
+        .input_path(module)
+        .web(true)?
+        .typescript(true)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate(out)
+        .with_context(|| format!("wasm-bindgen cannot read {}", module.display()))
+}
+
+/// Copies the files of the repository in `from`; a folder that is not there has none.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
+    fs::create_dir_all(to)?;
+    for entry in entries {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target).with_context(|| format!("{} cannot be copied", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn read_files(folder: &Path) -> Result<Files> {
+    fn walk(folder: &Path, prefix: &str, files: &mut Files) -> Result<()> {
+        for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
+            let entry = entry?;
+            let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                walk(&entry.path(), &format!("{path}/"), files)?;
+            } else {
+                files.insert(path, fs::read(entry.path())?);
+            }
+        }
+        Ok(())
+    }
+    let mut files = Files::new();
+    walk(folder, "", &mut files)?;
+    Ok(files)
+}
+
+/// Every model that a page names is there.
+fn check_models(files: &Files) -> Result<()> {
+    for (page, bytes) in files.iter().filter(|(path, _)| path.ends_with(".html")) {
+        for model in models_in(&String::from_utf8_lossy(bytes)) {
+            ensure!(files.contains_key(model), "www/{page} asks for {model}, which is not in the repository: train it");
+        }
+    }
+    Ok(())
+}
+
+/// The model files that a page names, as paths in the site.
+fn models_in(page: &str) -> Vec<&str> {
+    const SUFFIX: &str = ".safetensors";
+    let rests = page.match_indices("models/").map(|(start, _)| &page[start..]);
+    let quoted = rests.filter_map(|rest| rest.split(['"', '\'', '<', '>', ' ', '\n']).next());
+    quoted.filter(|path| path.ends_with(SUFFIX)).collect()
+}
+
+/// The list of what the service worker keeps, and the service worker with the list's version in it.
+fn cache_list(files: &Files) -> Result<Files> {
+    let default_models = files.get("index.html").map(|page| String::from_utf8_lossy(page)).unwrap_or_default();
+    let default_models = models_in(&default_models);
+    let kept = |path: &str| match path.strip_prefix("models/") {
+        // A visitor pays for the page's own model, not for every model that ships.
+        Some(_) => default_models.contains(&path),
+        None => path != SERVICE_WORKER && !path.ends_with(".d.ts"),
+    };
+    let files_kept = files.iter().filter(|(path, _)| kept(path));
+    let entries: Vec<_> = files_kept
+        .map(|(path, bytes)| Entry { path, sha256: hex(Sha256::digest(bytes)), bytes: bytes.len() })
+        .collect();
+    let version = hex(Sha256::digest(serde_json::to_vec(&entries)?));
+    let mut list = Files::new();
+    if let Some(worker) = files.get(SERVICE_WORKER) {
+        let worker = String::from_utf8(worker.clone()).context("www/service-worker.js is not text")?;
+        ensure!(worker.contains(VERSION), "www/service-worker.js has no {VERSION} to put the site's version in");
+        list.insert(SERVICE_WORKER.into(), worker.replace(VERSION, &version).into_bytes());
+    }
+    list.insert(PRECACHE.into(), serde_json::to_vec_pretty(&Precache { version: &version, files: entries })?);
+    Ok(list)
+}
+
+fn hex(digest: impl AsRef<[u8]>) -> String {
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a build may replace `out`: nothing is there, or an empty folder, or an earlier build.
+fn replaceable(out: &Path) -> bool {
+    !out.exists() || out.join(PRECACHE).is_file() || fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// The length of `bytes` as a host with brotli at its best sends them.
+fn brotli_size(mut bytes: &[u8]) -> usize {
+    let mut compressed = Vec::new();
+    let parameters = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 24, ..Default::default() };
+    // Reading and writing memory does not fail.
+    brotli::BrotliCompress(&mut bytes, &mut compressed, &parameters).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn site() -> Files {
+        let files = [
+            ("a.js", "1"),
+            ("a.d.ts", "2"),
+            ("index.html", r#"<husky-classifier model="models/one.safetensors">"#),
+            ("models/one.safetensors", "3"),
+            ("models/two.safetensors", "4"),
+            ("service-worker.js", "const version = '{{VERSION}}';"),
+        ];
+        files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).into()
+    }
+
+    fn precache(files: &Files) -> serde_json::Value {
+        serde_json::from_slice(&cache_list(files).unwrap()[PRECACHE]).unwrap()
+    }
+
+    #[test]
+    fn the_cache_holds_what_the_page_needs_and_the_version_is_the_workers() {
+        let list = precache(&site());
+        let paths: Vec<_> = list["files"].as_array().unwrap().iter().map(|file| file["path"].clone()).collect();
+        assert_eq!(paths, ["a.js", "index.html", "models/one.safetensors"]);
+        // SHA-256 of "1".
+        let sha256 = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
+        assert_eq!(list["files"][0]["sha256"], sha256);
+        assert_eq!(list["files"][0]["bytes"], 1);
+        let worker = cache_list(&site()).unwrap()[SERVICE_WORKER].clone();
+        assert_eq!(
+            String::from_utf8(worker).unwrap(),
+            format!("const version = {};", list["version"]).replace('"', "'")
+        );
+    }
+
+    #[test]
+    fn the_version_changes_with_every_kept_file_and_no_other() {
+        let version = |path: &str| {
+            let mut files = site();
+            files.get_mut(path).unwrap().push(b' ');
+            precache(&files)["version"].clone()
+        };
+        let before = precache(&site())["version"].clone();
+        assert_eq!(version("models/two.safetensors"), before);
+        for path in ["a.js", "index.html", "models/one.safetensors"] {
+            assert_ne!(version(path), before, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_worker_without_a_place_for_the_version_is_refused() {
+        let mut files = site();
+        files.insert(SERVICE_WORKER.into(), b"const version = 1".to_vec());
+        assert!(cache_list(&files).is_err());
+    }
+
+    #[test]
+    fn a_page_that_asks_for_a_missing_model_is_refused() {
+        let mut files = site();
+        check_models(&files).unwrap();
+        files.remove("models/one.safetensors");
+        let error = check_models(&files).unwrap_err().to_string();
+        assert!(error.contains("index.html asks for models/one.safetensors"), "{error}");
+    }
+
+    #[test]
+    fn only_an_earlier_site_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(replaceable(&folder.path().join("new")));
+        assert!(replaceable(folder.path()));
+        fs::write(folder.path().join("thesis.txt"), "").unwrap();
+        assert!(!replaceable(folder.path()));
+        fs::write(folder.path().join(PRECACHE), "{}").unwrap();
+        assert!(replaceable(folder.path()));
+    }
+
+    #[test]
+    fn the_listing_has_every_file_with_both_sizes_and_the_sums() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        fs::write(folder.path().join("a.txt"), "a".repeat(10_000)).unwrap();
+        fs::write(folder.path().join("sub/b.txt"), "b").unwrap();
+        let text = listing(folder.path()).unwrap();
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!((lines[1][0], lines[1][2]), ("10000", "a.txt"));
+        assert!(lines[1][1].parse::<usize>().unwrap() < 100, "{text}");
+        assert_eq!((lines[2][0], lines[2][2]), ("1", "sub/b.txt"));
+        assert_eq!((lines[3][0], lines[3][2]), ("10001", "total"));
+    }
+}

@@ -1,0 +1,7 @@
+//! The project's own commands, `cargo xtask …`, and the static host that the end-to-end tests share with `serve`.
+
+pub mod dist;
+pub mod process;
+pub mod serve;
+pub mod server;
+pub mod toolchain;

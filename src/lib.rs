@@ -26,7 +26,7 @@ pub mod resize;
 pub mod spec;
 mod verdict;
 #[cfg(target_arch = "wasm32")]
-mod web;
+pub mod web;
 pub mod weights;
 
 pub use classifier::Classifier;

@@ -1,0 +1,82 @@
+//! Answers in words and bars, for photos and camera alike.
+
+use web_sys::{Element, HtmlElement};
+
+use super::{Answer, ModelInfo, dom};
+
+/// A label for people: `husky` is "Husky", and `nothusky` beside it "Not a husky".
+pub(super) fn words(labels: &[String], label: &str) -> String {
+    if let [positive, negative] = labels
+        && label == negative
+        && negative.strip_prefix("not").is_some_and(|rest| rest.trim_start_matches(['-', '_', ' ']) == positive)
+    {
+        let article = if positive.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        return format!("Not {article} {positive}");
+    }
+    let mut letters = label.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// What bar and percentage speak of: of two labels always the first, so that they agree with the threshold's tick;
+/// of more, the answered one.
+pub(super) fn shown<'a>(info: &'a ModelInfo, answer: &'a Answer) -> (&'a str, f32) {
+    match (&info.labels[..], &answer.probabilities[..]) {
+        ([first, _], [probability, _]) => (first, *probability),
+        _ => (&answer.label, answer.probability),
+    }
+}
+
+/// `0.973` is "97.3 %". What is not certain never reads as certain.
+pub(super) fn percent(probability: f32) -> String {
+    match 100.0 * probability {
+        p if p > 99.9 => "> 99.9 %".into(),
+        p if p < 0.1 => "< 0.1 %".into(),
+        p => format!("{p:.1} %"),
+    }
+}
+
+/// Fills a bar of our markup.
+pub(super) fn fill(bar: &Element, info: &ModelInfo, answer: &Answer) {
+    let (label, probability) = shown(info, answer);
+    let tick: HtmlElement = dom::child(bar, "tick");
+    set_style(&dom::child(bar, "fill"), "width", probability);
+    set_style(&tick, "left", info.threshold);
+    dom::show(&tick, info.labels.len() == 2);
+    tick.set_title(&format!("{} from {} on", words(&info.labels, label), percent(info.threshold)));
+    dom::set(bar, "aria-label", &format!("Probability of {label}"));
+    dom::set(bar, "aria-valuenow", &format!("{:.1}", 100.0 * probability));
+    dom::set(bar, "aria-valuetext", &percent(probability));
+    dom::show(bar, true);
+}
+
+/// Whether the answer is the label that is looked for.
+pub(super) fn is_positive(info: &ModelInfo, answer: &Answer) -> bool {
+    info.labels.len() != 2 || answer.label == info.labels[0]
+}
+
+/// The line about the model: `classic · 6.6 MB · 3,304,769 parameters · 2026-11-22`.
+pub(super) fn model(info: &ModelInfo) -> String {
+    let size = match info.bytes {
+        bytes if bytes < 1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
+        bytes => format!("{:.1} MB", bytes as f32 / 1e6),
+    };
+    let date = info.date.as_ref().map(|date| format!(" · {date}")).unwrap_or_default();
+    format!("Model {} · {size} · {} parameters{date}", info.name, thousands(info.parameters))
+}
+
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+fn set_style(element: &HtmlElement, property: &str, fraction: f32) {
+    // A percentage is a value that both properties take.
+    let _ = element.style().set_property(property, &format!("{:.2}%", 100.0 * fraction));
+}

@@ -1,0 +1,42 @@
+//! Small helpers for what web-sys leaves long.
+
+use wasm_bindgen::prelude::*;
+use web_sys::{Document, DocumentFragment, Element, HtmlTemplateElement, Window};
+
+/// The page's window.
+pub(super) fn window() -> Window {
+    js_sys::global().unchecked_into()
+}
+
+/// The page's document.
+pub(super) fn document() -> Document {
+    window().document().unwrap_throw()
+}
+
+/// The part of our own markup with this id; it is there, since the markup is compiled in.
+pub(super) fn part<T: JsCast>(root: &DocumentFragment, id: &str) -> T {
+    root.get_element_by_id(id).unwrap_throw().unchecked_into()
+}
+
+/// The descendant of our own markup with this class.
+pub(super) fn child<T: JsCast>(parent: &Element, class: &str) -> T {
+    parent.get_elements_by_class_name(class).item(0).unwrap_throw().unchecked_into()
+}
+
+/// Shows or hides an element.
+pub(super) fn show(element: &Element, shown: bool) {
+    // An attribute of this name can always be set.
+    let _ = element.toggle_attribute_with_force("hidden", !shown);
+}
+
+/// Sets an attribute.
+pub(super) fn set(element: &Element, name: &str, value: &str) {
+    // Ours are all valid names.
+    let _ = element.set_attribute(name, value);
+}
+
+/// A copy of the one element in a template.
+pub(super) fn copy<T: JsCast>(template: &HtmlTemplateElement) -> T {
+    let content: DocumentFragment = template.content();
+    content.first_element_child().unwrap_throw().clone_node_with_deep(true).unwrap_throw().unchecked_into()
+}

@@ -1,0 +1,50 @@
+use std::fmt::Display;
+
+use js_sys::Reflect;
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+
+use crate::Error;
+
+/// What went wrong, as it crosses to JavaScript: an `Error` object with a stable `code`.
+///
+/// The codes are [`Error::code`]'s and, for what only a browser can get wrong, `camera-denied`, `camera-missing`,
+/// `camera-busy`, `camera-unavailable`, `file-unreadable`, `model-download`, `no-photo`, `panic`, `timeout` and
+/// `worker-died`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Stays when the sentence changes.
+    pub code: String,
+    /// One sentence for people.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with this code and sentence.
+    pub fn new(code: &str, message: impl Display) -> Self {
+        Self { code: code.to_owned(), message: message.to_string() }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(error.code(), error)
+    }
+}
+
+impl From<Failure> for JsValue {
+    fn from(failure: Failure) -> Self {
+        let error = js_sys::Error::new(&failure.message);
+        // Setting a property of a fresh object can't fail.
+        let _ = Reflect::set(&error, &"code".into(), &failure.code.into());
+        error.into()
+    }
+}
+
+/// The sentence in an exception that a browser threw.
+pub(super) fn sentence(exception: &JsValue) -> String {
+    match exception.dyn_ref::<js_sys::Error>() {
+        Some(error) => error.message().into(),
+        None => exception.dyn_ref::<web_sys::DomException>().map_or_else(|| format!("{exception:?}"), |e| e.message()),
+    }
+}

@@ -1,0 +1,170 @@
+//! A model as the page knows it: its file, which the worker loads, and what it says about itself.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::{Rc, Weak},
+};
+
+use futures_channel::oneshot;
+use js_sys::{Array, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, ImageBitmap, ReadableStreamDefaultReader, Response};
+
+use super::{Answer, Failure, ModelInfo, Request, bridge, dom, failure::sentence, worker::Reply};
+use crate::weights;
+
+/// A model that the worker has checked. When the last owner drops it, the worker forgets it.
+pub(super) struct Model {
+    id: Id,
+    file: Blob,
+    pub info: ModelInfo,
+}
+
+/// A model's number on this page. Its end is the end of the model in the worker, and the last one's the worker's own.
+struct Id(u32);
+
+/// Everyone who waits for the same download.
+type Waiting = Vec<(oneshot::Sender<Loaded>, Box<dyn Fn(f64)>)>;
+
+type Loaded = Result<Rc<Model>, Failure>;
+
+thread_local! {
+    static NEXT_ID: Cell<u32> = const { Cell::new(0) };
+    static ALIVE: Cell<u32> = const { Cell::new(0) };
+    static LOADING: RefCell<HashMap<String, Waiting>> = RefCell::default();
+    static LOADED: RefCell<HashMap<String, Weak<Model>>> = RefCell::default();
+}
+
+impl Model {
+    /// Checks a model file.
+    ///
+    /// # Errors
+    /// One of the codes `model-…`.
+    pub async fn open(file: Blob) -> Loaded {
+        let id = Id::new();
+        match bridge::send(Request::info(id.0, &file), || true).await {
+            Some(Ok(Reply::Info(info))) => Ok(Rc::new(Self { id, file, info })),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Downloads and checks the model at `url`, once for all elements of the page. `progress` hears how much of the
+    /// download is there, from 0 to 1.
+    ///
+    /// # Errors
+    /// `model-download`, or one of the codes `model-…`.
+    pub async fn fetch(url: String, progress: impl Fn(f64) + 'static) -> Loaded {
+        if let Some(model) = LOADED.with_borrow(|loaded| loaded.get(&url).and_then(Weak::upgrade)) {
+            return Ok(model);
+        }
+        let (done, loaded) = oneshot::channel();
+        let is_first = LOADING.with_borrow_mut(|loading| {
+            let waiting = loading.entry(url.clone()).or_default();
+            waiting.push((done, Box::new(progress)));
+            waiting.len() == 1
+        });
+        if is_first {
+            // A task of its own: the first element may be gone before the others have their model.
+            wasm_bindgen_futures::spawn_local(load(url));
+        }
+        loaded.await.unwrap_or_else(|_| Err(Failure::new("model-download", "the download was given up")))
+    }
+
+    /// The answer about a photo; `None` where it was not wanted any more when its turn came.
+    pub async fn classify(
+        &self,
+        photo: &Blob,
+        is_wanted: impl Fn() -> bool + 'static,
+    ) -> Option<Result<Answer, Failure>> {
+        answer(bridge::send(Request::classify(self.id.0, &self.file, photo), is_wanted).await)
+    }
+
+    /// The answer about a camera frame.
+    pub async fn classify_frame(
+        &self,
+        frame: &ImageBitmap,
+        is_wanted: impl Fn() -> bool + 'static,
+    ) -> Option<Result<Answer, Failure>> {
+        answer(bridge::send(Request::classify_frame(self.id.0, &self.file, frame), is_wanted).await)
+    }
+}
+
+impl Id {
+    fn new() -> Self {
+        ALIVE.set(ALIVE.get() + 1);
+        Self(NEXT_ID.replace(NEXT_ID.get() + 1))
+    }
+}
+
+impl Drop for Id {
+    fn drop(&mut self) {
+        ALIVE.set(ALIVE.get() - 1);
+        if ALIVE.get() == 0 { bridge::end() } else { bridge::forget(self.0) }
+    }
+}
+
+fn answer(outcome: Option<Result<Reply, Failure>>) -> Option<Result<Answer, Failure>> {
+    match outcome? {
+        Ok(Reply::Answer(answer)) => Some(Ok(answer)),
+        other => Some(Err(unexpected(Some(other)))),
+    }
+}
+
+fn unexpected(outcome: Option<Result<Reply, Failure>>) -> Failure {
+    match outcome {
+        Some(Ok(Reply::Failure(failure)) | Err(failure)) => failure,
+        _ => Failure::new("worker-died", "the classifier's parts don't fit each other: reload the page"),
+    }
+}
+
+/// Downloads a model and tells everyone who waits for it.
+async fn load(url: String) {
+    let loaded = match download(&url).await {
+        Ok(file) => Model::open(file).await,
+        Err(failure) => Err(failure),
+    };
+    if let Ok(model) = &loaded {
+        LOADED.with_borrow_mut(|all| all.insert(url.clone(), Rc::downgrade(model)));
+    }
+    for (done, _) in LOADING.with_borrow_mut(|loading| loading.remove(&url)).unwrap_or_default() {
+        // Whoever waited may be gone.
+        let _ = done.send(loaded.clone());
+    }
+}
+
+async fn download(url: &str) -> Result<Blob, Failure> {
+    let failed = |why: &str| {
+        Failure::new("model-download", format!("the model can't be downloaded from {url} ({why}): try again"))
+    };
+    let broken = |e: JsValue| failed(&sentence(&e));
+    let response: Response = JsFuture::from(dom::window().fetch_with_str(url)).await.map_err(broken)?.unchecked_into();
+    if !response.ok() {
+        return Err(failed(&format!("the server answered {}", response.status())));
+    }
+    // Without the header, or with a compressed transfer, the bar is a guess; it is never more than full.
+    let length = response.headers().get("content-length").ok().flatten().and_then(|l| l.parse::<f64>().ok());
+    let parts = Array::new();
+    let mut received = 0.0;
+    if let Some(body) = response.body() {
+        let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
+        loop {
+            let part = JsFuture::from(reader.read()).await.map_err(broken)?;
+            let Ok(bytes) = Reflect::get(&part, &"value".into()).and_then(JsCast::dyn_into::<Uint8Array>) else {
+                break;
+            };
+            received += f64::from(bytes.length());
+            parts.push(&bytes);
+            if received > weights::MAX_FILE as f64 {
+                // The check of the file says so better.
+                break;
+            }
+            let fraction = length.map_or(0.0, |length| (received / length).min(1.0));
+            LOADING.with_borrow(|loading| {
+                loading.get(url).into_iter().flatten().for_each(|(_, progress)| progress(fraction));
+            });
+        }
+    }
+    Blob::new_with_u8_array_sequence(&parts).map_err(broken)
+}

@@ -1,0 +1,465 @@
+//! The custom element's logic: `<husky-classifier>` in the page is a thin class around a [`Widget`].
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+};
+
+use gloo_events::{EventListener, EventListenerOptions};
+use js_sys::{Object, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{
+    ClipboardEvent, CustomEvent, CustomEventInit, DragEvent, Event, EventTarget, File, FileList, HtmlElement,
+    HtmlInputElement, HtmlProgressElement, ShadowRoot, ShadowRootInit, ShadowRootMode, Url,
+};
+
+use super::{
+    Answer, Failure, bridge,
+    camera::{self, Session},
+    classifier::to_js,
+    display, dom,
+    model::Model,
+    photos::{Photo, State},
+};
+
+/// A `<husky-classifier>` in the page. `free()` ends it: camera, listeners, thumbnails and model.
+#[wasm_bindgen]
+pub struct Widget {
+    inner: Rc<Inner>,
+}
+
+pub(super) struct Inner {
+    host: HtmlElement,
+    pub root: ShadowRoot,
+    /// The folder of our scripts, where the default model lies too.
+    folder: String,
+    model: RefCell<Option<Rc<Model>>>,
+    /// Counts the models that were asked for, so that one that was overtaken can be told.
+    model_turn: Cell<u32>,
+    photos: RefCell<Vec<Rc<Photo>>>,
+    /// Photos judged since the last announcement.
+    judged: Cell<usize>,
+    pub camera: RefCell<Option<Rc<Session>>>,
+    last_live: RefCell<String>,
+    listeners: RefCell<Vec<EventListener>>,
+}
+
+#[wasm_bindgen]
+impl Widget {
+    /// Fills the element and loads its model. `folder` is where our scripts lie.
+    ///
+    /// # Errors
+    /// Where the element can't have a shadow root.
+    #[wasm_bindgen(constructor)]
+    pub fn new(host: HtmlElement, folder: String) -> Result<Widget, JsValue> {
+        bridge::set_script(&format!("{folder}worker.js"));
+        let root = match host.shadow_root() {
+            // The element was taken out of the page and comes back.
+            Some(root) => root,
+            None => host.attach_shadow(&ShadowRootInit::new(ShadowRootMode::Open))?,
+        };
+        root.set_inner_html(include_str!("widget.html"));
+        adopt_style(&root)?;
+        let inner = Rc::new(Inner {
+            host,
+            root,
+            folder,
+            model: RefCell::default(),
+            model_turn: Cell::default(),
+            photos: RefCell::default(),
+            judged: Cell::default(),
+            camera: RefCell::default(),
+            last_live: RefCell::default(),
+            listeners: RefCell::default(),
+        });
+        inner.listen();
+        inner.fetch_model();
+        Ok(Self { inner })
+    }
+
+    /// Loads the model that the attribute `model` names now.
+    #[wasm_bindgen(js_name = fetchModel)]
+    pub fn fetch_model(&self) {
+        self.inner.fetch_model();
+    }
+}
+
+/// A constructed sheet: the page's policy forbids inline styles, rightly.
+fn adopt_style(root: &ShadowRoot) -> Result<(), JsValue> {
+    let sheet = web_sys::CssStyleSheet::new()?;
+    sheet.replace_sync(include_str!("widget.css"))?;
+    Reflect::set(root, &"adoptedStyleSheets".into(), &js_sys::Array::of1(&sheet))?;
+    Ok(())
+}
+
+/// Wiring.
+impl Inner {
+    fn listen(self: &Rc<Self>) {
+        self.click("choose", |this| this.input("files").click());
+        self.click("choose-model", |this| this.input("model-file").click());
+        self.click("clear", Self::clear);
+        self.click("camera-start", |this| camera::start(this, None));
+        self.click("camera-stop", |this| camera::stop(this));
+        self.click("camera-switch", camera::switch);
+        self.click("problem-close", |this| this.hide_problem());
+        self.click("problem-retry", Self::fetch_model);
+        self.on(&self.input("files"), "change", |this, _| this.add(take(&this.input("files"))));
+        self.on(&self.input("model-file"), "change", |this, _| {
+            if let Some(file) = take(&this.input("model-file")).into_iter().next() {
+                this.open_model(file);
+            }
+        });
+        let document = dom::document();
+        self.on(&document, "visibilitychange", |this, _| {
+            if dom::document().hidden() && this.camera.borrow().is_some() {
+                camera::stop(this);
+            }
+        });
+        // An element that is the page's only business takes what falls anywhere on it.
+        let target: EventTarget =
+            if self.host.has_attribute("whole-page") { document.into() } else { self.host.clone().into() };
+        for name in ["dragenter", "dragover"] {
+            self.on(&target, name, |this, event| this.drag(event.unchecked_ref()));
+        }
+        self.on(&target, "dragleave", |this, event| {
+            // Only when the pointer leaves for good, not from one part to the next.
+            if event.unchecked_ref::<DragEvent>().related_target().is_none() {
+                this.set_dragging(false);
+            }
+        });
+        self.on(&target, "drop", |this, event| this.dropped(event.unchecked_ref()));
+        self.on(&target, "paste", |this, event| this.pasted(event.unchecked_ref()));
+    }
+
+    fn on(self: &Rc<Self>, target: &EventTarget, name: &'static str, act: impl Fn(&Rc<Self>, &Event) + 'static) {
+        let this = Rc::downgrade(self);
+        let options = EventListenerOptions::enable_prevent_default();
+        let listener = EventListener::new_with_options(target, name, options, move |event| {
+            if let Some(this) = this.upgrade() {
+                act(&this, event);
+            }
+        });
+        self.listeners.borrow_mut().push(listener);
+    }
+
+    fn click(self: &Rc<Self>, id: &str, act: impl Fn(&Rc<Self>) + 'static) {
+        self.on(&dom::part::<EventTarget>(&self.root, id), "click", move |this, _| act(this));
+    }
+
+    fn input(&self, id: &str) -> HtmlInputElement {
+        dom::part(&self.root, id)
+    }
+
+    fn part(&self, id: &str) -> HtmlElement {
+        dom::part(&self.root, id)
+    }
+}
+
+/// The model.
+impl Inner {
+    pub fn model(&self) -> Option<Rc<Model>> {
+        self.model.borrow().clone()
+    }
+
+    /// Loads the model of the attribute `model`, an address as in any HTML, or the one that ships beside our scripts.
+    fn fetch_model(self: &Rc<Self>) {
+        let url = match self.host.get_attribute("model") {
+            None => format!("{}models/classic.safetensors", self.folder),
+            Some(model) => match Url::new_with_base(&model, &self.host.base_uri().ok().flatten().unwrap_or_default()) {
+                Ok(url) => url.href(),
+                Err(_) => model,
+            },
+        };
+        self.hide_problem();
+        let weak = Rc::downgrade(self);
+        let progress = move |fraction| {
+            if let Some(this) = weak.upgrade() {
+                this.part("progress").unchecked_into::<HtmlProgressElement>().set_value(fraction);
+            }
+        };
+        self.load(Model::fetch(url, progress), None);
+    }
+
+    /// Loads a model file that the user chose.
+    fn open_model(self: &Rc<Self>, file: File) {
+        let name = file.name();
+        self.load(Model::open(file.into()), Some(name));
+    }
+
+    /// Takes the model that `loading` gives; where it gives none, the old one stays.
+    fn load(
+        self: &Rc<Self>,
+        loading: impl Future<Output = Result<Rc<Model>, Failure>> + 'static,
+        name: Option<String>,
+    ) {
+        let turn = self.model_turn.get() + 1;
+        self.model_turn.set(turn);
+        dom::show(&self.part("progress"), true);
+        let weak = Rc::downgrade(self);
+        spawn_local(async move {
+            let loaded = loading.await;
+            let Some(this) = weak.upgrade().filter(|this| this.model_turn.get() == turn) else { return };
+            dom::show(&this.part("progress"), false);
+            match loaded {
+                Ok(model) => this.use_model(model),
+                Err(failure) => this.keep_model(&failure, name.as_deref()),
+            }
+        });
+    }
+
+    fn use_model(self: &Rc<Self>, model: Rc<Model>) {
+        self.hide_problem();
+        self.part("model").set_text_content(Some(&display::model(&model.info)));
+        self.model.replace(Some(model));
+        let photos = self.photos.borrow().clone();
+        photos.iter().for_each(|photo| self.judge(photo));
+    }
+
+    fn keep_model(&self, failure: &Failure, name: Option<&str>) {
+        let kept = self.model();
+        if kept.is_none() {
+            self.part("model").set_text_content(Some("No model"));
+        }
+        let message = match (name, kept) {
+            (Some(name), Some(kept)) => {
+                format!("{name}: {}. The model {} stays in use.", failure.message, kept.info.name)
+            }
+            (Some(name), None) => format!("{name}: {}.", failure.message),
+            (None, _) => format!("{}.", failure.message),
+        };
+        dom::show(&self.part("problem-retry"), name.is_none());
+        self.show_problem(&message);
+        self.dispatch_error(None, failure);
+    }
+}
+
+/// Photos.
+impl Inner {
+    /// Takes photos into the list and judges them.
+    fn add(self: &Rc<Self>, files: Vec<File>) {
+        if files.is_empty() {
+            return;
+        }
+        self.hide_problem();
+        for file in files {
+            let photo = Rc::new_cyclic(|photo: &Weak<Photo>| {
+                let act = |act: fn(&Rc<Self>, &Rc<Photo>)| {
+                    let (this, photo) = (Rc::downgrade(self), photo.clone());
+                    move || {
+                        if let (Some(this), Some(photo)) = (this.upgrade(), photo.upgrade()) {
+                            act(&this, &photo);
+                        }
+                    }
+                };
+                let list = self.part("photos");
+                Photo::new(&dom::part(&self.root, "photo"), &list, file, act(Self::judge), act(Self::remove))
+            });
+            self.photos.borrow_mut().push(photo.clone());
+            self.judge(&photo);
+        }
+        self.summarize();
+    }
+
+    /// Judges a photo, now or when there is a model.
+    fn judge(self: &Rc<Self>, photo: &Rc<Photo>) {
+        let Some(model) = self.model() else { return };
+        photo.show_waiting();
+        let turn = photo.turn.get() + 1;
+        photo.turn.set(turn);
+        self.summarize();
+        let file = photo.file.clone();
+        let (this, photo) = (Rc::downgrade(self), Rc::downgrade(photo));
+        let wanted = photo.clone();
+        let is_wanted = move || wanted.upgrade().is_some_and(|photo| photo.turn.get() == turn);
+        spawn_local(async move {
+            let Some(outcome) = model.classify(&file, is_wanted.clone()).await else { return };
+            let (Some(this), Some(photo), true) = (this.upgrade(), photo.upgrade(), is_wanted()) else { return };
+            match outcome {
+                Ok(answer) => {
+                    photo.show_answer(&model.info, &answer);
+                    this.judged(&photo);
+                    this.answered(Some(&photo.file), &answer);
+                }
+                Err(failure) => {
+                    photo.show_failure(&failure);
+                    this.judged(&photo);
+                    this.dispatch_error(Some(&photo.file), &failure);
+                }
+            }
+        });
+    }
+
+    fn remove(self: &Rc<Self>, photo: &Rc<Photo>) {
+        self.photos.borrow_mut().retain(|other| !Rc::ptr_eq(other, photo));
+        self.summarize();
+        // The button that had the focus goes with its card.
+        let _ = self.part("choose").focus();
+    }
+
+    fn clear(self: &Rc<Self>) {
+        self.photos.borrow_mut().clear();
+        self.summarize();
+        let _ = self.part("choose").focus();
+    }
+
+    /// Tells people who can't see it what came out, once everything is judged: a hundred answers are no announcement.
+    fn judged(&self, last: &Photo) {
+        self.judged.set(self.judged.get() + 1);
+        self.summarize();
+        let photos = self.photos.borrow();
+        if !photos.iter().any(|photo| matches!(*photo.state.borrow(), State::Waiting)) {
+            let text = if self.judged.take() == 1 {
+                last.sentence()
+            } else {
+                self.part("summary").text_content().unwrap_or_default()
+            };
+            self.announce(&text);
+        }
+    }
+
+    /// The line over the list: `3 photos: 2 Husky, 1 Not a husky`.
+    fn summarize(&self) {
+        let photos = self.photos.borrow();
+        let mut counts: Vec<(String, usize)> = Vec::new();
+        let mut waiting = 0;
+        for photo in photos.iter() {
+            let words = match &*photo.state.borrow() {
+                State::Waiting => {
+                    waiting += 1;
+                    continue;
+                }
+                State::Answered(words) => words.clone(),
+                State::Failed => "no answer".to_owned(),
+            };
+            match counts.iter_mut().find(|(known, _)| *known == words) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((words, 1)),
+            }
+        }
+        let total = photos.len();
+        let text = if waiting > 0 {
+            format!("{} of {total} judged", total - waiting)
+        } else {
+            let counts: Vec<String> = counts.iter().map(|(words, count)| format!("{count} × {words}")).collect();
+            format!("{total} {}: {}", if total == 1 { "photo" } else { "photos" }, counts.join(", "))
+        };
+        self.part("summary").set_text_content(Some(&text));
+        dom::show(&self.part("results"), total > 0);
+    }
+}
+
+/// Drop and paste.
+impl Inner {
+    fn drag(&self, event: &DragEvent) {
+        let types = event.data_transfer().map(|data| data.types()).unwrap_or_default();
+        if types.includes(&"Files".into(), 0) {
+            event.prevent_default();
+            self.set_dragging(true);
+        }
+    }
+
+    fn dropped(self: &Rc<Self>, event: &DragEvent) {
+        self.set_dragging(false);
+        let Some(data) = event.data_transfer() else { return };
+        if data.types().includes(&"Files".into(), 0) {
+            event.prevent_default();
+            self.add(files(data.files()));
+        }
+    }
+
+    fn pasted(self: &Rc<Self>, event: &ClipboardEvent) {
+        let pasted = files(event.clipboard_data().and_then(|data| data.files()));
+        if !pasted.is_empty() {
+            event.prevent_default();
+            self.add(pasted);
+        }
+    }
+
+    fn set_dragging(&self, dragging: bool) {
+        self.part("frame").set_class_name(if dragging { "frame dragging" } else { "frame" });
+    }
+}
+
+/// What is shown and told.
+impl Inner {
+    pub fn show_camera(&self, on: bool) {
+        let moves = self.camera_focused();
+        dom::show(&self.part("camera"), on);
+        dom::show(&self.part("drop"), !on);
+        if moves {
+            // The button that had the focus is hidden now.
+            let _ = self.part(if on { "camera-stop" } else { "camera-start" }).focus();
+        }
+        self.part("live").set_text_content(Some("Starting the camera…"));
+        self.last_live.replace(String::new());
+        self.announce(if on { "The camera is on" } else { "The camera is off" });
+    }
+
+    fn camera_focused(&self) -> bool {
+        self.root.active_element().is_some_and(|focused| focused.id().starts_with("camera-"))
+    }
+
+    /// Tells a live answer to people who can't see it, when it changes.
+    pub fn announce_live(&self, words: &str) {
+        if *self.last_live.borrow() != words {
+            words.clone_into(&mut self.last_live.borrow_mut());
+            self.announce(words);
+        }
+    }
+
+    fn announce(&self, text: &str) {
+        self.part("announcement").set_text_content(Some(text));
+    }
+
+    fn show_problem(&self, message: &str) {
+        self.part("problem-text").set_text_content(Some(message));
+        dom::show(&self.part("problem"), true);
+    }
+
+    fn hide_problem(&self) {
+        dom::show(&self.part("problem"), false);
+    }
+
+    /// Shows a failure that is no photo's, and tells the page.
+    pub fn fail(&self, failure: &Failure) {
+        dom::show(&self.part("problem-retry"), false);
+        self.show_problem(&format!("{}.", failure.message));
+        self.dispatch_error(None, failure);
+    }
+
+    /// Tells the page an answer; of a camera frame, without a file.
+    pub fn answered(&self, file: Option<&File>, answer: &Answer) {
+        self.dispatch("husky-result", file, to_js(answer).unchecked_into());
+    }
+
+    fn dispatch_error(&self, file: Option<&File>, failure: &Failure) {
+        self.dispatch("husky-error", file, to_js(failure).unchecked_into());
+    }
+
+    fn dispatch(&self, name: &str, file: Option<&File>, detail: Object) {
+        if let Some(file) = file {
+            // Setting a property of a fresh object can't fail.
+            let _ = Reflect::set(&detail, &"file".into(), file);
+        }
+        let init = CustomEventInit::new();
+        init.set_detail(&detail);
+        init.set_bubbles(true);
+        init.set_composed(true);
+        if let Ok(event) = CustomEvent::new_with_event_init_dict(name, &init) {
+            // Nobody can cancel it.
+            let _ = self.host.dispatch_event(&event);
+        }
+    }
+}
+
+/// The files that the user chose; the input can be used again, even for the same ones.
+fn take(input: &HtmlInputElement) -> Vec<File> {
+    let chosen = files(input.files());
+    input.set_value("");
+    chosen
+}
+
+fn files(list: Option<FileList>) -> Vec<File> {
+    list.map_or_else(Vec::new, |list| (0..list.length()).filter_map(|i| list.item(i)).collect())
+}

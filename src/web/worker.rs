@@ -1,0 +1,165 @@
+//! The worker's side: a request comes, an answer goes. It keeps one classifier for each model that it met.
+
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
+
+use js_sys::{Object, Uint8Array};
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, ImageBitmap, ImageData, OffscreenCanvas, OffscreenCanvasRenderingContext2d, WorkerGlobalScope};
+
+use super::{Answer, Classifier, Failure, ModelInfo, classifier::to_js, failure::sentence};
+use crate::{Pixels, decode, weights};
+
+#[wasm_bindgen]
+extern "C" {
+    /// What the page asks. A plain object, so that files and frames go over by reference.
+    #[wasm_bindgen(extends = Object, typescript_type = "object")]
+    #[derive(Clone)]
+    pub type Request;
+
+    /// The model's number on this page.
+    #[wasm_bindgen(method, getter)]
+    fn model(this: &Request) -> u32;
+    #[wasm_bindgen(method, setter)]
+    fn set_model(this: &Request, id: u32);
+
+    /// The model's file, in every request: a worker that replaces a dead one loads what it does not know. Without it
+    /// the model is forgotten.
+    #[wasm_bindgen(method, getter, js_name = "modelFile")]
+    fn model_file(this: &Request) -> Option<Blob>;
+    #[wasm_bindgen(method, setter, js_name = "modelFile")]
+    fn set_model_file(this: &Request, file: &Blob);
+
+    /// A photo's file.
+    #[wasm_bindgen(method, getter)]
+    fn photo(this: &Request) -> Option<Blob>;
+    #[wasm_bindgen(method, setter)]
+    fn set_photo(this: &Request, photo: &Blob);
+
+    /// A camera frame.
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn frame(this: &Request) -> Option<ImageBitmap>;
+    #[wasm_bindgen(method, setter)]
+    fn set_frame(this: &Request, frame: &ImageBitmap);
+}
+
+impl Request {
+    /// Asks for what the model says about itself.
+    pub(super) fn info(model: u32, file: &Blob) -> Self {
+        let request = Self::forget(model);
+        request.set_model_file(file);
+        request
+    }
+
+    /// Asks for the answer about a photo.
+    pub(super) fn classify(model: u32, file: &Blob, photo: &Blob) -> Self {
+        let request = Self::info(model, file);
+        request.set_photo(photo);
+        request
+    }
+
+    /// Asks for the answer about a camera frame.
+    pub(super) fn classify_frame(model: u32, file: &Blob, frame: &ImageBitmap) -> Self {
+        let request = Self::info(model, file);
+        request.set_frame(frame);
+        request
+    }
+
+    /// Gives a model's memory back.
+    pub(super) fn forget(model: u32) -> Self {
+        let request: Self = Object::new().unchecked_into();
+        request.set_model(model);
+        request
+    }
+}
+
+/// What the worker sends back.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Reply {
+    Answer(Answer),
+    Info(ModelInfo),
+    Forgotten,
+    Failure(Failure),
+}
+
+thread_local! {
+    static CLASSIFIERS: RefCell<HashMap<u32, Rc<Classifier>>> = RefCell::default();
+}
+
+/// Answers a request of the page: `worker.js` calls it for each message.
+#[wasm_bindgen]
+pub async fn answer(request: Request) -> JsValue {
+    to_js(&reply(&request).await.unwrap_or_else(Reply::Failure))
+}
+
+async fn reply(request: &Request) -> Result<Reply, Failure> {
+    let Some(model_file) = request.model_file() else {
+        CLASSIFIERS.with_borrow_mut(|c| c.remove(&request.model()));
+        return Ok(Reply::Forgotten);
+    };
+    let classifier = classifier(request.model(), &model_file).await?;
+    if let Some(photo) = request.photo() {
+        classify(&classifier, &photo).await.map(Reply::Answer)
+    } else if let Some(frame) = request.frame() {
+        classifier.judge_frame(&image_data(&frame)?).map(Reply::Answer)
+    } else {
+        Ok(Reply::Info(classifier.model_info()))
+    }
+}
+
+async fn classifier(model: u32, file: &Blob) -> Result<Rc<Classifier>, Failure> {
+    if let Some(known) = CLASSIFIERS.with_borrow(|c| c.get(&model).cloned()) {
+        return Ok(known);
+    }
+    let loaded = Rc::new(Classifier::load(&read(file, weights::MAX_FILE as f64).await?)?);
+    CLASSIFIERS.with_borrow_mut(|c| c.insert(model, loaded.clone()));
+    Ok(loaded)
+}
+
+/// Judges a photo; in a format that this crate does not read, from the browser's own decoder.
+async fn classify(classifier: &Classifier, photo: &Blob) -> Result<Answer, Failure> {
+    let answer = classifier.judge(&read(photo, decode::MAX_FILE as f64).await?);
+    match answer {
+        Err(failure) if failure.code == "photo-format" => match decode_by_browser(photo).await {
+            Ok(bitmap) => classifier.judge_frame(&image_data(&bitmap)?),
+            Err(_) => Err(failure),
+        },
+        answer => answer,
+    }
+}
+
+/// A file's bytes, where they are no more than `limit`.
+async fn read(file: &Blob, limit: f64) -> Result<Vec<u8>, Failure> {
+    // One byte more shows the reader of the bytes that they are too many, and is all that is read of them.
+    let unreadable = |e: JsValue| {
+        Failure::new("file-unreadable", format!("the file can't be read ({}): choose it again", sentence(&e)))
+    };
+    let head = file.slice_with_f64_and_f64(0.0, limit + 1.0).map_err(unreadable)?;
+    let buffer = JsFuture::from(head.array_buffer()).await.map_err(unreadable)?;
+    Ok(Uint8Array::new(&buffer).to_vec())
+}
+
+async fn decode_by_browser(photo: &Blob) -> Result<ImageBitmap, JsValue> {
+    let worker: WorkerGlobalScope = js_sys::global().unchecked_into();
+    Ok(JsFuture::from(worker.create_image_bitmap_with_blob(photo)?).await?.unchecked_into())
+}
+
+/// A bitmap's pixels, `[height, width, 4]`.
+fn image_data(bitmap: &ImageBitmap) -> Result<ImageData, Failure> {
+    let (width, height) = (bitmap.width(), bitmap.height());
+    Pixels::check_size(width, height)?;
+    let draw = || -> Result<ImageData, JsValue> {
+        let canvas = OffscreenCanvas::new(width, height)?;
+        let options = Object::new();
+        // Keeps the canvas in main memory, where its pixels are needed.
+        js_sys::Reflect::set(&options, &"willReadFrequently".into(), &true.into())?;
+        let context: OffscreenCanvasRenderingContext2d =
+            canvas.get_context_with_context_options("2d", &options)?.ok_or("no canvas")?.unchecked_into();
+        context.draw_image_with_image_bitmap(bitmap, 0.0, 0.0)?;
+        bitmap.close();
+        context.get_image_data(0.0, 0.0, width.into(), height.into())
+    };
+    draw().map_err(|e| Failure::new("file-unreadable", format!("the browser gave no pixels ({})", sentence(&e))))
+}

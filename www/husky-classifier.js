@@ -1,0 +1,39 @@
+// <husky-classifier>: the class that the platform wants in JavaScript. All it does is in Rust, src/web/widget.rs.
+//
+//   <script type="module" src="…/husky-classifier.js"></script>
+//   <husky-classifier></husky-classifier>
+//
+// Attributes: `model`, the address of a model file (else models/classic.safetensors beside this script), and
+// `whole-page`, to take what is dropped or pasted anywhere on the page.
+// Events: `husky-result` (detail: file, label, probability, probabilities, milliseconds, decodedBy) and `husky-error`
+// (detail: file, code, message); `file` is missing where it is not about a photo file.
+import init, { Widget } from "./husky.js";
+
+const folder = new URL("./", import.meta.url).href;
+const ready = init();
+
+class HuskyClassifier extends HTMLElement {
+  static observedAttributes = ["model"];
+  #widget = null;
+
+  async connectedCallback() {
+    try {
+      await ready;
+    } catch (error) {
+      this.textContent = `The classifier can't start in this browser (${error.message}): reload the page or update the browser.`;
+      return;
+    }
+    if (this.isConnected && !this.#widget) this.#widget = new Widget(this, folder);
+  }
+
+  disconnectedCallback() {
+    this.#widget?.free();
+    this.#widget = null;
+  }
+
+  attributeChangedCallback() {
+    this.#widget?.fetchModel();
+  }
+}
+
+customElements.define("husky-classifier", HuskyClassifier);

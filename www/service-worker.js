@@ -1,0 +1,57 @@
+// Keeps one whole version of the site for offline use. A version is complete and checked, byte for byte, or it is not
+// there: until then, and while any page still uses it, the old version stays.
+const version = new URL(location).searchParams.get("version");
+const prefix = `husky ${registration.scope} `;
+const name = prefix + version;
+
+addEventListener("install", (event) => event.waitUntil(install()));
+addEventListener("activate", (event) => event.waitUntil(removeOldVersions()));
+addEventListener("fetch", (event) => {
+  const { method, url } = event.request;
+  // The list of files tells whether there is a newer version, so it always comes from the network.
+  const isOurs = url.startsWith(registration.scope) && !url.endsWith("/precache.json");
+  if (method === "GET" && isOurs) event.respondWith(answer(event.request));
+});
+
+async function install() {
+  const list = await (await fetch("precache.json", { cache: "no-store" })).json();
+  if (list.version !== version) throw new Error("the site changed while it was being installed");
+  try {
+    const cache = await caches.open(name);
+    await Promise.all(list.files.map(async (file) => cache.put(file.path, await download(file))));
+  } catch (error) {
+    await caches.delete(name);
+    throw error;
+  }
+}
+
+// What the page has just downloaded is taken from the browser's cache, unless it is stale.
+async function download({ path, sha256 }) {
+  for (const cache of ["default", "reload"]) {
+    const response = await fetch(path, { cache });
+    const body = await response.arrayBuffer();
+    if (response.ok && (await digest(body)) === sha256) {
+      // Without the length before compression, and without a redirect, which a navigation may not answer with.
+      return new Response(body, { headers: { "content-type": response.headers.get("content-type") ?? "" } });
+    }
+  }
+  throw new Error(`${path} is not what precache.json says`);
+}
+
+async function digest(body) {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", body));
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function removeOldVersions() {
+  const names = await caches.keys();
+  await Promise.all(names.filter((n) => n.startsWith(prefix) && n !== name).map((n) => caches.delete(n)));
+}
+
+async function answer(request) {
+  const url = new URL(request.url);
+  url.search = url.hash = "";
+  if (url.pathname.endsWith("/")) url.pathname += "index.html";
+  const cache = await caches.open(name);
+  return (await cache.match(url.href)) ?? fetch(request);
+}

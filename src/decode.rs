@@ -143,3 +143,14 @@ fn without_panic(decode: impl FnOnce() -> Result<Pixels>) -> Result<Pixels> {
     catch_unwind(AssertUnwindSafe(decode))
         .unwrap_or_else(|_| Err(Error::PhotoCorrupt("its decoder gave up".to_owned())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_that_panics_costs_one_photo() {
+        let error = without_panic(|| panic!("as a decoder might")).unwrap_err();
+        assert_eq!(error.code(), "photo-corrupt");
+    }
+}

@@ -76,3 +76,44 @@ impl Pixels {
         &self.rgb
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_outside_the_limits_is_refused() {
+        for (width, height) in [(0, 0), (0, 1), (1, 0), (16_385, 1), (1, 16_385), (8192, 8193), (u32::MAX, u32::MAX)] {
+            let expected = Err(Error::PhotoDimensions { width, height });
+            assert_eq!(Pixels::from_rgb(width, height, vec![]), expected);
+            assert_eq!(Pixels::from_rgba(width, height, &[]), expected);
+        }
+        for (width, height) in [(1, 1), (16_384, 1), (16_384, 4096)] {
+            assert_eq!(Pixels::check_size(width, height), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_does_not_fit_is_refused() {
+        for found in [0, 17, 19] {
+            let expected = Err(Error::FrameLength { width: 3, height: 2, expected: 18, found });
+            assert_eq!(Pixels::from_rgb(3, 2, vec![0; found]), expected);
+        }
+        for found in [0, 23, 25] {
+            let expected = Err(Error::FrameLength { width: 3, height: 2, expected: 24, found });
+            assert_eq!(Pixels::from_rgba(3, 2, &vec![0; found]), expected);
+        }
+    }
+
+    #[test]
+    fn alpha_is_laid_over_white() {
+        let over_white = |rgba: [u8; 4]| Pixels::from_rgba(1, 1, &rgba).unwrap().rgb().to_vec();
+        assert_eq!(over_white([10, 20, 30, 255]), [10, 20, 30]);
+        assert_eq!(over_white([10, 20, 30, 0]), [255, 255, 255]);
+        for alpha in 0..=255 {
+            let exact = (10.0 * f64::from(alpha) + 255.0 * (255.0 - f64::from(alpha))) / 255.0;
+            assert_eq!(f64::from(over_white([10, 0, 0, alpha])[0]), exact.round(), "alpha {alpha}");
+        }
+    }
+}

@@ -412,3 +412,113 @@ impl Parameters {
         self.shape.iter().product::<usize>() + self.bias_len()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The article's network.
+    pub(crate) fn classic() -> Spec {
+        let conv = |filters| Layer::Conv2d { filters, kernel: 3, activation: Activation::Relu };
+        let dropout = Layer::Dropout { percent: 40 };
+        let mut layers: Vec<_> = [32, 64, 128].into_iter().flat_map(|f| [conv(f), Layer::MaxPool2d, dropout]).collect();
+        layers.push(Layer::Flatten);
+        layers.push(Layer::Dense { units: 128, activation: Activation::Relu });
+        layers.push(Layer::Dense { units: 1, activation: Activation::Linear });
+        Spec {
+            name: "classic".to_owned(),
+            input: Input { size: 128, mean: [0.0; 3], scale: [1.0 / 255.0; 3], resize: Resize::StretchTriangle },
+            architecture: Architecture(layers),
+            labels: vec!["husky".to_owned(), "nothusky".to_owned()],
+            temperature: 1.0,
+            threshold: 0.5,
+            provenance: Provenance::default(),
+        }
+    }
+
+    #[test]
+    fn classic_is_keras_summary() {
+        let steps = classic().steps().unwrap();
+        let image = |side, channels| Shape::Image { height: side, width: side, channels };
+        let outputs: Vec<_> = steps.iter().map(|step| step.output).collect();
+        // Each max pool is fused into the convolution before it: 126 becomes 63, 61 becomes 30, 28 becomes 14.
+        let expected = [image(63, 32), image(63, 32), image(30, 64), image(30, 64), image(14, 128), image(14, 128)];
+        assert_eq!(outputs[..6], expected);
+        assert_eq!(outputs[6..], [Shape::Vector(25_088), Shape::Vector(128), Shape::Vector(1)]);
+        let counts: Vec<_> = steps.iter().filter_map(|step| step.op.parameters()).map(Parameters::count).collect();
+        assert_eq!(counts, [896, 18_496, 73_856, 3_211_392, 129]);
+        assert_eq!(counts.iter().sum::<usize>(), 3_304_769);
+    }
+
+    #[test]
+    fn the_last_layer_gives_one_value_a_label_or_one_for_two() {
+        let output = |labels: usize, layers: usize| {
+            let architecture = Architecture(classic().architecture.0[..layers].to_vec());
+            let labels = (0..labels).map(|i| i.to_string()).collect();
+            Spec { architecture, labels, ..classic() }.steps().map(|_| ())
+        };
+        assert_eq!(output(2, 12), Ok(()));
+        assert_eq!(output(3, 12), Err(Error::ModelOutput { labels: 3, outputs: 3 }));
+        for layers in 1..12 {
+            assert_eq!(output(2, layers), Err(Error::ModelOutput { labels: 2, outputs: 1 }), "{layers} layers");
+        }
+    }
+
+    #[test]
+    fn layers_are_named_as_keras_names_them() {
+        let steps = classic().steps().unwrap();
+        let names: Vec<_> = steps.iter().filter_map(|s| s.op.parameters()).map(Parameters::weight).collect();
+        let expected = ["conv2d_1", "conv2d_2", "conv2d_3", "dense_1", "dense_2"].map(|name| format!("{name}.weight"));
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_spec_is_the_same_after_json() {
+        let json = serde_json::to_string(&classic()).unwrap();
+        assert_eq!(serde_json::from_str::<Spec>(&json).unwrap(), classic());
+    }
+
+    #[test]
+    fn input_is_mean_then_scale_channel_by_channel() {
+        let input =
+            Input { size: 1, mean: [1.0, 2.0, 3.0], scale: [10.0, 100.0, 0.5], resize: Resize::StretchTriangle };
+        assert_eq!(input.normalize(&[11, 12, 13, 1, 2, 3]), [100.0, 1000.0, 5.0, 0.0, 0.0, 0.0]);
+    }
+
+    fn layer(filters: u32, kernel: u32) -> Layer {
+        Layer::Conv2d { filters, kernel, activation: Activation::Relu }
+    }
+
+    /// `tests/hostile_models.rs` has each way to be wrong; here are the limits themselves.
+    #[test]
+    fn what_costs_too_much_is_refused_and_what_does_not_is_not() {
+        let cost = |size: u32, layers: &[Layer]| Architecture(layers.to_vec()).steps(size).map(|_| ());
+        let dense = |units| Layer::Dense { units, activation: Activation::Linear };
+        // Little memory, much work: 15 and 42 thousand million multiplications.
+        assert_eq!(cost(128, &[layer(512, 33)]), Ok(()));
+        assert_eq!(cost(256, &[layer(256, 33)]), Err(Error::ModelCost { index: 0 }));
+        // Much between two layers.
+        assert_eq!(cost(1024, &[layer(64, 1)]), Ok(()));
+        assert_eq!(cost(1024, &[layer(65, 1)]), Err(Error::ModelCost { index: 0 }));
+        // Many weights.
+        assert_eq!(cost(64, &[Layer::Flatten, dense(5460)]), Ok(()));
+        assert_eq!(cost(64, &[Layer::Flatten, dense(5461)]), Err(Error::ModelCost { index: 1 }));
+    }
+
+    #[test]
+    fn any_numbers_give_an_answer() {
+        let extremes = [0, 1, 2, 3, 1024, 65_536, u32::MAX - 1, u32::MAX];
+        for filters in extremes {
+            for kernel in extremes {
+                for units in extremes {
+                    let dense = Layer::Dense { units, activation: Activation::Linear };
+                    let layers = [layer(filters, kernel), layer(filters, 1), Layer::Flatten, dense, dense];
+                    for size in [1, 2, 1024] {
+                        let _ = Architecture(layers.to_vec()).steps(size);
+                    }
+                }
+            }
+        }
+    }
+}

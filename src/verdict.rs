@@ -50,3 +50,71 @@ fn probabilities(logits: &[f32], temperature: f32) -> Vec<f32> {
 fn argmax(values: &[f32]) -> usize {
     (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::spec::tests::classic;
+
+    fn verdict(threshold: f32, temperature: f32, labels: &[&str], logits: &[f32]) -> Verdict {
+        let labels = labels.iter().map(|&label| label.to_owned()).collect();
+        Verdict::from_logits(&Spec { labels, threshold, temperature, ..classic() }, logits).unwrap()
+    }
+
+    #[test]
+    fn one_logit_speaks_for_the_first_of_two_labels() {
+        let yes = verdict(0.5, 1.0, &["yes", "no"], &[3.0_f32.ln()]);
+        assert_eq!(yes.label, "yes");
+        assert!((yes.probability - 0.75).abs() < 1e-6);
+        assert!((yes.probabilities[1] - 0.25).abs() < 1e-6);
+        let no = verdict(0.5, 1.0, &["yes", "no"], &[-(3.0_f32.ln())]);
+        assert_eq!(no.label, "no");
+        assert!((no.probability - 0.75).abs() < 1e-6, "the probability is that of the answer");
+    }
+
+    #[test]
+    fn a_probability_at_the_threshold_is_the_first_label() {
+        assert_eq!(verdict(0.5, 1.0, &["yes", "no"], &[0.0]).label, "yes");
+        let exact = verdict(0.5, 1.0, &["yes", "no"], &[1.25]).probabilities[0];
+        assert_eq!(verdict(exact, 1.0, &["yes", "no"], &[1.25]).label, "yes");
+        assert_eq!(verdict(exact.next_up(), 1.0, &["yes", "no"], &[1.25]).label, "no");
+    }
+
+    #[test]
+    fn the_temperature_divides_the_logits() {
+        let labels = ["a", "b", "c"];
+        assert_eq!(verdict(0.5, 2.0, &labels[..2], &[3.0]), verdict(0.5, 1.0, &labels[..2], &[1.5]));
+        assert_eq!(verdict(0.5, 2.0, &labels, &[3.0, 1.0, 2.0]), verdict(0.5, 1.0, &labels, &[1.5, 0.5, 1.0]));
+    }
+
+    #[test]
+    fn several_logits_are_a_softmax() {
+        let verdict = verdict(0.99, 1.0, &["a", "b", "c"], &[1.0_f32.ln(), 5.0_f32.ln(), 4.0_f32.ln()]);
+        assert_eq!(verdict.label, "b", "the threshold is for two labels only");
+        for (got, expected) in verdict.probabilities.iter().zip([0.1, 0.5, 0.4]) {
+            assert!((got - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_first_of_equals_wins() {
+        assert_eq!(verdict(0.5, 1.0, &["a", "b", "c"], &[1.0, 2.0, 2.0]).label, "b");
+    }
+
+    #[test]
+    fn huge_logits_are_certain_and_small_probabilities_keep_their_digits() {
+        assert_eq!(verdict(0.5, 1.0, &["a", "b"], &[3e38]).probabilities, [1.0, 0.0]);
+        assert_eq!(verdict(0.5, 1e-30, &["a", "b"], &[-3e38]).probabilities, [0.0, 1.0]);
+        assert_eq!(verdict(0.5, 1e-30, &["a", "b", "c"], &[3e38, -3e38, 0.0]).probabilities, [1.0, 0.0, 0.0]);
+        let small = verdict(0.5, 1.0, &["a", "b"], &[30.0]).probabilities[1];
+        assert!((small / (-30.0_f32).exp() - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_logit_that_is_no_number_is_an_error() {
+        for logit in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!(Verdict::from_logits(&classic(), &[logit]), Err(Error::ModelAnswer));
+        }
+    }
+}

@@ -95,8 +95,9 @@ impl Conv {
         }
     }
 
-    /// The sums of four output pixels `(row, column)` in one block of filters.
-    #[inline(always)]
+    /// The sums of four output pixels `(row, column)` in one block of filters. Not inlined: where the sums are stored
+    /// side by side LLVM keeps them in SIMD registers; inlined into what uses them one by one, it does not (in wasm).
+    #[inline(never)]
     fn tile(&self, input: &[f32], block: usize, pixels: [(usize, usize); PIXELS]) -> [[f32; LANES]; PIXELS] {
         // A row of the window lies in one piece, its pixels' channels one after the other.
         let (run, stride) = (self.kernel * self.channels, self.width * self.channels);

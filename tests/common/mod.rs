@@ -1,6 +1,9 @@
 //! What several test crates share. It builds for wasm32 too.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+pub mod candle_forward;
+pub mod hostile;
+
 use std::collections::BTreeMap;
 
 use husky::{

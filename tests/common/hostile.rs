@@ -1,0 +1,502 @@
+//! Model files made by hand to do harm, each with the error that it must give. `tests/hostile_models.rs` loads them
+//! natively, `tests/browser.rs` in a browser.
+
+use sha2::{Digest, Sha256};
+
+/// One file.
+pub struct Hostile {
+    /// What is wrong with it.
+    pub name: &'static str,
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// The error's code.
+    pub code: &'static str,
+    /// A part of the error's sentence.
+    pub message: &'static str,
+}
+
+/// The spec of the model that all rows start from.
+const SPEC: &str = concat!(
+    r#"{"name":"tiny","input":{"size":4,"mean":[0.0,0.0,0.0],"scale":[1.0,1.0,1.0],"resize":"stretch_triangle"},"#,
+    r#""architecture":[{"type":"conv2d","filters":2,"kernel":3,"activation":"relu"},{"type":"max_pool2d"},"#,
+    r#"{"type":"flatten"},{"type":"dense","units":1,"activation":"linear"}],"labels":["yes","no"],"#,
+    r#""temperature":1.0,"threshold":0.5,"provenance":{"version":"0.1.0","seed":0,"epoch":1,"data":"","#,
+    r#""training_photos":[1,1],"validation_photos":[1,1]}}"#
+);
+
+#[derive(Clone)]
+struct Tensor {
+    name: &'static str,
+    dtype: &'static str,
+    shape: Vec<u64>,
+    data: Vec<u8>,
+}
+
+/// The tensors of [`SPEC`], in the order of their names.
+fn tensors() -> Vec<Tensor> {
+    let tensor = |name, shape: &[u64]| {
+        let count = shape.iter().product::<u64>() as usize;
+        let data = (0..count).flat_map(|i| (i as f32 / 8.0).to_le_bytes()).collect();
+        Tensor { name, dtype: "F32", shape: shape.to_vec(), data }
+    };
+    vec![
+        tensor("conv2d_1.bias", &[2]),
+        tensor("conv2d_1.weight", &[3, 3, 3, 2]),
+        tensor("dense_1.bias", &[1]),
+        tensor("dense_1.weight", &[2, 1]),
+    ]
+}
+
+/// The same in 16 bits.
+fn half_tensors() -> Vec<Tensor> {
+    let half = |t: Tensor| Tensor { dtype: "F16", data: t.data.chunks(4).flat_map(|_| [0, 0x3c]).collect(), ..t };
+    tensors().into_iter().map(half).collect()
+}
+
+/// The value of the metadata's key `husky`, with the right checksum.
+fn husky(spec: &str, tensors: &[Tensor]) -> String {
+    let mut hash = Sha256::new_with_prefix(spec);
+    for tensor in tensors {
+        hash.update(&tensor.data);
+    }
+    let sha256: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(r#"{{"format":1,"sha256":"{sha256}","spec":{spec}}}"#)
+}
+
+fn file(husky: &str, tensors: &[Tensor]) -> Vec<u8> {
+    let mut header = serde_json::json!({ "__metadata__": { "husky": husky } });
+    let mut data = Vec::new();
+    for Tensor { name, dtype, shape, data: bytes } in tensors {
+        let offsets = [data.len(), data.len() + bytes.len()];
+        header[name] = serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": offsets });
+        data.extend(bytes);
+    }
+    with_header(&header.to_string(), &data)
+}
+
+fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+}
+
+/// A file without fault, which shows that it is the fault alone that the others are refused for.
+pub fn good() -> Vec<u8> {
+    file(&husky(SPEC, &tensors()), &tensors())
+}
+
+/// A file without fault with 16-bit weights.
+pub fn good_half() -> Vec<u8> {
+    file(&husky(SPEC, &half_tensors()), &half_tensors())
+}
+
+fn replace(text: &str, from: &str, to: &str) -> String {
+    assert_eq!(text.matches(from).count(), 1, "{from} must be there once, in {text}");
+    text.replace(from, to)
+}
+
+/// All rows.
+pub fn table() -> Vec<Hostile> {
+    let mut rows = Vec::new();
+    for (name, bytes, code, message) in files() {
+        rows.push(Hostile { name, bytes, code, message });
+    }
+    for (name, from, to, code, message) in headers() {
+        let good = good();
+        let (header, data) = good[8..].split_at(u64::from_le_bytes(good[..8].try_into().unwrap()) as usize);
+        let header = replace(std::str::from_utf8(header).unwrap(), from, to);
+        rows.push(Hostile { name, bytes: with_header(&header, data), code, message });
+    }
+    for (name, from, to, code, message) in descriptions() {
+        let husky = replace(&husky(SPEC, &tensors()), from, to);
+        rows.push(Hostile { name, bytes: file(&husky, &tensors()), code, message });
+    }
+    for (name, tensors, code, message) in tensor_lists() {
+        rows.push(Hostile { name, bytes: file(&husky(SPEC, &tensors), &tensors), code, message });
+    }
+    for (name, from, to, code, message) in specs() {
+        let husky = husky(&replace(SPEC, from, &to), &tensors());
+        rows.push(Hostile { name, bytes: file(&husky, &tensors()), code, message });
+    }
+    rows
+}
+
+type Files = Vec<(&'static str, Vec<u8>, &'static str, &'static str)>;
+
+/// Files that are wrong from the outside.
+fn files() -> Files {
+    let good = good();
+    let data = tensors().iter().map(|t| t.data.len()).sum::<usize>();
+    let cut = |length: usize| good[..length].to_vec();
+    let claim = |length: u64| [&length.to_le_bytes(), &good[8..]].concat();
+    let flip = |place: usize, bit: u8| {
+        let mut bytes = good.clone();
+        bytes[place] ^= bit;
+        bytes
+    };
+    let threshold = good.windows(4).position(|w| w == b":0.5").unwrap() + 3;
+    let utf8 = good.windows(4).position(|w| w == b"husk").unwrap();
+    let entry = |start: u64| format!(r#""x":{{"dtype":"F32","shape":[1],"data_offsets":[{start},{}]}}"#, start + 4);
+    let jpeg = [&[0xff, 0xd8, 0xff, 0xe0, 0, 16][..], b"JFIF\0", &[0; 99]].concat();
+    let no_tensors = file(&husky(SPEC, &[]), &[]);
+    vec![
+        ("empty", vec![], "model-empty", "the model file is empty"),
+        ("three bytes", cut(3), "model-truncated", "ends after 3 bytes"),
+        ("only the header's length", cut(8), "model-truncated", "ends after 8 bytes"),
+        ("cut within the header", cut(100), "model-truncated", "ends after 100 bytes"),
+        ("cut after the header", cut(good.len() - data), "model-tensors-cut", "ends after 0 of them"),
+        ("cut within the data", cut(good.len() - data + 50), "model-tensors-cut", "ends after 50 of them"),
+        ("cut by one byte", cut(good.len() - 1), "model-tensors-cut", "take 236 bytes, and it ends after 235 of them"),
+        ("one byte too many", [&good[..], &[0]].concat(), "model-trailing", "1 bytes after its last tensor"),
+        ("two models", good.repeat(2), "model-trailing", "bytes after its last tensor"),
+        ("header of 2^64 - 1 bytes", claim(u64::MAX), "model-header-length", "claims 18446744073709551615 bytes"),
+        ("header over the cap", claim((1 << 20) + 1), "model-header-length", "claims 1048577 bytes"),
+        ("header up to the cap", claim(1 << 20), "model-truncated", "its header takes 1048584"),
+        ("a photo", jpeg, "model-header-length", "is it a husky model file?"),
+        ("a web page", b"<!doctype html><p>404".to_vec(), "model-header-length", "is it a husky model file?"),
+        ("no header", claim(0), "model-header", "EOF while parsing a value"),
+        ("header one byte too long", claim(good.len() as u64 - 7 - data as u64), "model-header", "trailing characters"),
+        ("header cut", claim(60), "model-header", "EOF while parsing a string"),
+        ("header not UTF-8", flip(utf8, 0x80), "model-header-text", "not UTF-8"),
+        ("header not JSON", with_header("hello", &[]), "model-header", "expected value"),
+        ("header a list", with_header("[]", &[]), "model-header", "invalid type: sequence, expected an object"),
+        (
+            "no metadata",
+            with_header(&format!("{{{}}}", entry(0)), &[0; 4]),
+            "model-metadata",
+            "no metadata named `husky`",
+        ),
+        ("no tensors", no_tensors, "model-no-tensors", "has no weights"),
+        ("weight with one bit flipped", flip(good.len() - 1, 1), "model-checksum", "is damaged: its checksum is"),
+        ("spec with one digit changed", flip(threshold, 1), "model-checksum", "is damaged: its checksum is"),
+    ]
+}
+
+type Edits = Vec<(&'static str, &'static str, &'static str, &'static str, &'static str)>;
+
+/// Changes of the safetensors header.
+fn headers() -> Edits {
+    vec![
+        (
+            "metadata twice",
+            r#"{"__"#,
+            r#"{"__metadata__":{},"__"#,
+            "model-header",
+            "the key `__metadata__` comes twice",
+        ),
+        (
+            "tensor twice",
+            r#""dense_1.weight""#,
+            r#""dense_1.bias""#,
+            "model-header",
+            "the key `dense_1.bias` comes twice",
+        ),
+        ("husky twice", r#"{"husky""#, r#"{"husky":"","husky""#, "model-header", "the key `husky` comes twice"),
+        ("two metadata keys", r#"{"husky""#, r#"{"author":"","husky""#, "model-metadata-key", "metadata \"author\""),
+        ("another's metadata", r#"{"husky""#, r#"{"format":"pt","HUSKY""#, "model-metadata-key", "metadata \"HUSKY\""),
+        (
+            "metadata a number",
+            r#"{"husky""#,
+            r#"{"a":1,"husky""#,
+            "model-header",
+            "invalid type: integer `1`, expected a string",
+        ),
+        (
+            "escapes for a terminal",
+            r#"{"husky""#,
+            r#"{"\u001b[2J":"","husky""#,
+            "model-metadata-key",
+            "\"\u{fffd}[2J\"",
+        ),
+        ("entry without shape", r#""shape":[1]"#, r#""size":[1]"#, "model-tensor-entry", "unknown field `size`"),
+        ("entry with more", r#""shape":[1]"#, r#""shape":[1],"a":0"#, "model-tensor-entry", "unknown field `a`"),
+        (
+            "shape twice",
+            r#""shape":[1]"#,
+            r#""shape":[1],"shape":[1]"#,
+            "model-tensor-entry",
+            "duplicate field `shape`",
+        ),
+        (
+            "negative dimension",
+            r#""shape":[1]"#,
+            r#""shape":[-1]"#,
+            "model-tensor-entry",
+            "invalid value: integer `-1`",
+        ),
+        ("negative offset", "[224,228]", "[-4,228]", "model-tensor-entry", "invalid value: integer `-4`"),
+        ("three offsets", "[224,228]", "[224,228,232]", "model-tensor-entry", "\"dense_1.bias\" can't be read"),
+        ("backward offsets", "[224,228]", "[228,224]", "model-tensor-bytes", "lies in bytes 228 to 224"),
+        ("shape larger than its bytes", "[3,3,3,2]", "[3,3,3,3]", "model-tensor-bytes", "lies in bytes 8 to 224"),
+        ("shape that overflows", "[2,1]", "[4294967296,4294967296]", "model-tensor-bytes", "lies in bytes 228 to 236"),
+        (
+            "shape that overflows to right",
+            "[1]",
+            "[9223372036854775809,2,1]",
+            "model-tensor-bytes",
+            "\"dense_1.bias\" lies in",
+        ),
+        ("overlapping tensors", "[224,228]", "[220,224]", "model-tensor-overlap", "\"dense_1.bias\" overlaps"),
+        ("all in one place", "[228,236]", "[0,8]", "model-tensor-overlap", "\"dense_1.weight\" overlaps"),
+        ("a hole", "[228,236]", "[232,240]", "model-tensor-gap", "unused bytes before its tensor \"dense_1.weight\""),
+        (
+            "a hole in front",
+            r#"[0,8]"#,
+            "[4,12]",
+            "model-tensor-gap",
+            "unused bytes before its tensor \"conv2d_1.bias\"",
+        ),
+        (
+            "far away",
+            "[8,224]",
+            "[9007199254740992,9007199254741208]",
+            "model-tensor-gap",
+            "unused bytes before its tensor \"dense_1.bias\"",
+        ),
+    ]
+}
+
+/// Changes of the JSON in the metadata, outside the spec.
+fn descriptions() -> Edits {
+    vec![
+        ("description not JSON", r#"{"format":1"#, "format:1", "model-description", "expected ident"),
+        ("no format", r#""format":1,"#, "", "model-description", "missing field `format`"),
+        ("format 2", r#""format":1"#, r#""format":2"#, "model-format", "has format 2"),
+        ("format 2 with other fields", r#""format":1"#, r#""more":0,"format":3"#, "model-format", "has format 3"),
+        (
+            "format a string",
+            r#""format":1"#,
+            r#""format":"1""#,
+            "model-description",
+            "invalid type: string \"1\", expected u32",
+        ),
+        ("unknown field", r#""format":1"#, r#""more":0,"format":1"#, "model-description", "unknown field `more`"),
+        ("no checksum", r#""sha256":"#, r#""sha1":"#, "model-description", "unknown field `sha1`"),
+        ("spec twice", r#""format":1"#, r#""format":1,"spec":{}"#, "model-description", "duplicate field `spec`"),
+        ("wrong checksum", r#""sha256":""#, r#""sha256":"0"#, "model-checksum", "its checksum is 0"),
+    ]
+}
+
+type TensorLists = Vec<(&'static str, Vec<Tensor>, &'static str, &'static str)>;
+
+/// Wrong tensors under a right checksum.
+fn tensor_lists() -> TensorLists {
+    let with = |edit: &dyn Fn(&mut Vec<Tensor>)| {
+        let mut tensors = tensors();
+        edit(&mut tensors);
+        tensors
+    };
+    let value = |value: f32| with(&|t| t[1].data[8..12].copy_from_slice(&value.to_le_bytes()));
+    let half = |bits: u16| {
+        let mut tensors = half_tensors();
+        tensors[3].data[2..].copy_from_slice(&bits.to_le_bytes());
+        tensors
+    };
+    let extra = Tensor { name: "zebra", dtype: "F32", shape: vec![1], data: vec![0; 4] };
+    vec![
+        ("missing tensor", with(&|t| drop(t.remove(0))), "model-tensor-missing", "needs the tensor \"conv2d_1.bias\""),
+        ("extra tensor", with(&|t| t.push(extra.clone())), "model-tensor-unknown", "has the tensor \"zebra\""),
+        ("renamed tensor", with(&|t| t[0].name = "conv2d_1.beta"), "model-tensor-unknown", "\"conv2d_1.beta\""),
+        ("tensors swapped", with(&|t| t.swap(0, 1)), "model-tensor-order", "\"conv2d_1.bias\" is out of order"),
+        (
+            "transposed",
+            with(&|t| t[3].shape = vec![1, 2]),
+            "model-tensor-shape",
+            "has the shape [1, 2], and its network needs [2, 1]",
+        ),
+        ("flat", with(&|t| t[1].shape = vec![54]), "model-tensor-shape", "needs [3, 3, 3, 2]"),
+        ("another rank", with(&|t| t[2].shape = vec![]), "model-tensor-shape", "has the shape []"),
+        (
+            "no values",
+            with(&|t| (t[2].shape, t[2].data) = (vec![0], vec![])),
+            "model-tensor-shape",
+            "has the shape [0]",
+        ),
+        ("NaN", value(f32::NAN), "model-tensor-value", "\"conv2d_1.weight\" holds NaN at place 2"),
+        ("infinity", value(f32::INFINITY), "model-tensor-value", "\"conv2d_1.weight\" holds inf at place 2"),
+        ("minus infinity", value(f32::NEG_INFINITY), "model-tensor-value", "\"conv2d_1.weight\" holds -inf at place 2"),
+        ("f16 NaN", half(0x7e00), "model-tensor-value", "\"dense_1.weight\" holds NaN at place 1"),
+        ("f16 infinity", half(0x7c00), "model-tensor-value", "\"dense_1.weight\" holds inf at place 1"),
+        ("integers", with(&|t| t[2].dtype = "I32"), "model-tensor-type", "is of type I32"),
+        ("unknown type", with(&|t| t[2].dtype = "F31"), "model-tensor-entry", "unknown variant `F31`"),
+        ("double precision", with(&|t| t[3].dtype = "F64"), "model-tensor-type", "is of type F64"),
+        ("half of a byte", with(&|t| t[3].dtype = "F4"), "model-tensor-type", "is of type F4"),
+        ("mixed types", with(&|t| t[3] = half_tensors()[3].clone()), "model-tensor-types", "mixes F32 and F16"),
+    ]
+}
+
+type SpecEdits = Vec<(&'static str, &'static str, String, &'static str, &'static str)>;
+
+/// Wrong specs under a right checksum.
+fn specs() -> SpecEdits {
+    const LABELS: &str = r#"["yes","no"]"#;
+    const LAYERS: &str = r#"{"type":"max_pool2d"},{"type":"flatten"},{"type":"dense","units":1,"activation":"linear"}"#;
+    const CONV: &str = r#"{"type":"conv2d","filters":2,"kernel":3,"activation":"relu"},"#;
+    const CONV_HEAD: &str = r#"{"type":"conv2d","filters":2,"kernel":3"#;
+    const HEAD: &str = concat!(
+        r#""size":4,"mean":[0.0,0.0,0.0],"scale":[1.0,1.0,1.0],"resize":"stretch_triangle"},"#,
+        r#""architecture":[{"type":"conv2d","filters":2,"kernel":3"#
+    );
+    const POOL: &str = r#"{"type":"max_pool2d"},"#;
+    const DENSE: &str = r#"{"type":"dense","units":1,"activation":"linear"}"#;
+    let repeat = |layer: &str, count: usize| vec![layer; count].join(",");
+    let labels = |count: usize| format!("[{}]", (0..count).map(|i| format!("\"{i}\"")).collect::<Vec<_>>().join(","));
+    let s = str::to_owned;
+    vec![
+        (
+            "nested too deep",
+            r#""filters":2"#,
+            format!(r#""filters":{}{}"#, "[".repeat(5000), "]".repeat(5000)),
+            "model-spec",
+            "recursion limit exceeded",
+        ),
+        ("unknown layer", r#""max_pool2d""#, s(r#""lstm""#), "model-spec", "unknown variant `lstm`"),
+        ("unknown activation", r#""linear""#, s(r#""tanh""#), "model-spec", "unknown variant `tanh`"),
+        ("unknown resize", r#""stretch_triangle""#, s(r#""nearest""#), "model-spec", "unknown variant `nearest`"),
+        ("unknown field", r#""labels":"#, s(r#""run":"rm","labels":"#), "model-spec", "unknown field `run`"),
+        (
+            "unknown field of a layer",
+            r#""units":1"#,
+            s(r#""units":1,"bias":false"#),
+            "model-spec",
+            "unknown field `bias`",
+        ),
+        ("field twice", r#""name":"tiny""#, s(r#""name":"a","name":"b""#), "model-spec", "duplicate field `name`"),
+        ("no threshold", r#""threshold":0.5,"#, s(""), "model-spec", "missing field `threshold`"),
+        ("two channels", "[1.0,1.0,1.0]", s("[1.0,1.0]"), "model-spec", "invalid length 2"),
+        ("zero labels", LABELS, s("[]"), "model-label-count", "has 0 labels"),
+        ("one label", LABELS, s(r#"["yes"]"#), "model-label-count", "has 1 labels"),
+        ("10,001 labels", LABELS, labels(10_001), "model-label-count", "has 10001 labels"),
+        ("three labels, one unit", LABELS, labels(3), "model-output", "linear dense one with 3 units"),
+        ("labels twice", LABELS, s(r#"["no","no"]"#), "model-label-twice", "the label \"no\" twice"),
+        ("empty label", LABELS, s(r#"["yes"," "]"#), "model-label", "label 1 of the model file is empty"),
+        ("control characters", LABELS, s(r#"["\u001b[31m","no"]"#), "model-label", "label 0 of the model file"),
+        (
+            "endless label",
+            LABELS,
+            format!(r#"["1","2",{:?}]"#, "x".repeat(101)),
+            "model-label",
+            "label 2 of the model file",
+        ),
+        ("endless name", r#""tiny""#, format!("{:?}", "x".repeat(101)), "model-name", "name for itself is too long"),
+        ("threshold 2", r#""threshold":0.5"#, s(r#""threshold":2"#), "model-threshold", "threshold 2,"),
+        ("threshold below 0", r#""threshold":0.5"#, s(r#""threshold":-0.1"#), "model-threshold", "threshold -0.1,"),
+        ("temperature 0", r#""temperature":1.0"#, s(r#""temperature":0"#), "model-temperature", "temperature 0,"),
+        ("temperature -1", r#""temperature":1.0"#, s(r#""temperature":-1"#), "model-temperature", "temperature -1,"),
+        ("temperature 1e999", r#""temperature":1.0"#, s(r#""temperature":1e999"#), "model-spec", "number out of range"),
+        ("temperature NaN", r#""temperature":1.0"#, s(r#""temperature":NaN"#), "model-description", "expected value"),
+        ("temperature 1e39", r#""temperature":1.0"#, s(r#""temperature":1e39"#), "model-spec", "number out of range"),
+        ("input size 0", r#""size":4"#, s(r#""size":0"#), "model-input-size", "pictures of 0 pixels"),
+        ("input size 100000", r#""size":4"#, s(r#""size":100000"#), "model-input-size", "pictures of 100000 pixels"),
+        ("input size -1", r#""size":4"#, s(r#""size":-1"#), "model-spec", "invalid value: integer `-1`, expected u32"),
+        ("input size 3.5", r#""size":4"#, s(r#""size":3.5"#), "model-spec", "invalid type: floating point `3.5`"),
+        ("scale 0", "[1.0,1.0,1.0]", s("[1.0,0.0,1.0]"), "model-normalization", "scales to zero"),
+        (
+            "no layers",
+            r#""architecture":["#,
+            s(r#""architecture":[],"training":["#),
+            "model-spec",
+            "unknown field `training`",
+        ),
+        ("257 layers", LAYERS, repeat(POOL.trim_matches(','), 256), "model-layer-count", "has 257 layers"),
+        ("10,000 layers", LAYERS, repeat(POOL.trim_matches(','), 9_999), "model-layer-count", "has 10000 layers"),
+        ("100,000 layers", LAYERS, repeat(DENSE, 99_999), "model-header-length", "at most 1 MiB is accepted"),
+        (
+            "dense without flatten",
+            r#"{"type":"flatten"},"#,
+            s(""),
+            "model-layer",
+            "layer 2 of the model file needs a flatten",
+        ),
+        (
+            "pool without convolution",
+            CONV,
+            s(""),
+            "model-layer",
+            "layer 0 of the model file does not follow a convolution",
+        ),
+        ("pool twice", POOL, POOL.repeat(2), "model-layer", "layer 2 of the model file follows another max pool"),
+        (
+            "flatten twice",
+            POOL,
+            s(r#"{"type":"flatten"},"#),
+            "model-layer",
+            "layer 2 of the model file needs a picture",
+        ),
+        (
+            "convolution of a vector",
+            DENSE,
+            format!("{CONV}{DENSE}"),
+            "model-layer",
+            "layer 3 of the model file needs a picture",
+        ),
+        ("units 0", r#""units":1"#, s(r#""units":0"#), "model-layer", "layer 3 of the model file has no units"),
+        ("filters 0", r#""filters":2"#, s(r#""filters":0"#), "model-layer", "layer 0 of the model file has no filters"),
+        ("kernel 0", r#""kernel":3"#, s(r#""kernel":0"#), "model-layer", "layer 0 of the model file has no window"),
+        (
+            "kernel larger than the picture",
+            r#""kernel":3"#,
+            s(r#""kernel":5"#),
+            "model-layer",
+            "layer 0 of the model file has a window larger",
+        ),
+        (
+            "pool larger than the picture",
+            r#""kernel":3"#,
+            s(r#""kernel":4"#),
+            "model-layer",
+            "layer 1 of the model file has a window larger",
+        ),
+        (
+            "dropout of everything",
+            POOL,
+            format!(r#"{POOL}{{"type":"dropout","percent":100}},"#),
+            "model-layer",
+            "layer 2 of the model file drops everything",
+        ),
+        (
+            "dropout 300",
+            POOL,
+            format!(r#"{POOL}{{"type":"dropout","percent":300}},"#),
+            "model-spec",
+            "invalid value: integer `300`, expected u8",
+        ),
+        (
+            "units that overflow",
+            r#""units":1"#,
+            s(r#""units":4294967295"#),
+            "model-cost",
+            "layer 3 of the model file needs more",
+        ),
+        (
+            "filters that overflow",
+            r#""filters":2"#,
+            s(r#""filters":4294967295"#),
+            "model-cost",
+            "layer 0 of the model file needs more",
+        ),
+        (
+            "weights of gigabytes",
+            POOL,
+            format!("{},", repeat(r#"{"type":"conv2d","filters":60000,"kernel":1,"activation":"relu"}"#, 2)),
+            "model-cost",
+            "layer 2 of the model file needs more",
+        ),
+        (
+            "minutes of work",
+            HEAD,
+            replace(
+                &HEAD.replace("size\":4", "size\":256"),
+                CONV_HEAD,
+                &format!("{CONV}{}", CONV_HEAD.replace("2,", "512,").replace('3', "33")),
+            ),
+            "model-cost",
+            "layer 1 of the model file needs more",
+        ),
+        (
+            "ReLU at the end",
+            r#""linear""#,
+            s(r#""relu""#),
+            "model-output",
+            "has 2 labels, so its last layer must be a linear dense one with 1 units",
+        ),
+    ]
+}

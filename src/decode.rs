@@ -145,6 +145,7 @@ fn without_panic(decode: impl FnOnce() -> Result<Pixels>) -> Result<Pixels> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -251,11 +251,12 @@ fn files_outside_the_limits_are_refused_before_they_are_decoded() {
     long.resize((64 << 20) + 1, 0);
     assert_eq!(decode(&long), Err(Error::PhotoTooLarge((64 << 20) + 1)));
     // Headers only: what is claimed must be refused without being read.
-    for (width, height) in [(16_385_u32, 1_u32), (1, 16_385), (16_384, 16_384), (u32::MAX >> 1, u32::MAX >> 1)] {
+    for (width, height) in [(16_385_u32, 1_u32), (1, 16_385), (16_384, 16_384)] {
         let error = decode(&png_header(width, height, 8, 2)).unwrap_err();
         assert_eq!(error.code(), "photo-dimensions", "{width}x{height}: {error}");
     }
     assert_eq!(decode(&png_header(8192, 8192, 16, 6)), Err(Error::PhotoMemory));
+    assert_eq!(decode(&png_header(u32::MAX >> 1, u32::MAX >> 1, 8, 2)), Err(Error::PhotoMemory));
     for (width, height) in [(0, 5), (5, 0)] {
         assert_eq!(decode(&png_header(width, height, 8, 2)).unwrap_err().code(), "photo-corrupt");
     }

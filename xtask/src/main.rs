@@ -1,10 +1,10 @@
-//! `cargo xtask serve | dist`.
+//! `cargo xtask serve | dist | test | ci`.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser;
-use xtask::{dist, serve};
+use xtask::{checks, dist, serve};
 
 /// Builds, serves and tests Husky AI. Whatever a command needs and does not find, it sets up.
 #[derive(Parser)]
@@ -25,6 +25,10 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         out: Option<PathBuf>,
     },
+    /// Run every test: native, in a headless browser, and end to end.
+    Test,
+    /// Check formatting, lints and documentation, then run every test.
+    Ci,
 }
 
 fn main() -> Result<()> {
@@ -37,5 +41,7 @@ fn main() -> Result<()> {
             println!("The site is in {}", out.display());
             Ok(())
         }
+        Command::Test => checks::test(),
+        Command::Ci => checks::ci(),
     }
 }

@@ -3,9 +3,12 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use husky::{
-    Classifier, Pixels,
-    weights::{Precision, precision, read, write},
+    Classifier, Error, Pixels, Spec, Weights,
+    spec::{Activation, Layer},
+    weights::{MAX_FILE, Precision, precision, read, write},
 };
 
 #[test]
@@ -50,4 +53,57 @@ fn a_model_judges_a_picture() {
     let (label, probability) = if verdict.probabilities[0] >= 0.5 { (0, 0) } else { (1, 1) };
     assert_eq!(verdict.label, spec.labels[label]);
     assert_eq!(verdict.probability, verdict.probabilities[probability]);
+}
+
+/// A network of one dense layer with three units, and its weights.
+fn tiny() -> (Spec, BTreeMap<String, Vec<f32>>) {
+    let spec = common::spec(1, 3, vec![Layer::Flatten, common::dense(3, Activation::Linear)]);
+    let tensors = [("dense_1.weight", vec![0.5; 9]), ("dense_1.bias", vec![0.0; 3])];
+    (spec, tensors.map(|(name, values)| (name.to_owned(), values)).into())
+}
+
+#[test]
+fn weights_are_those_of_the_spec_or_an_error() {
+    let (spec, good) = tiny();
+    let with = |edit: &dyn Fn(&mut BTreeMap<String, Vec<f32>>)| {
+        let mut tensors = good.clone();
+        edit(&mut tensors);
+        Weights::new(&spec, tensors).map(|_| ())
+    };
+    let (weight, bias) = ("dense_1.weight".to_owned(), "dense_1.bias".to_owned());
+    assert_eq!(with(&|_| {}), Ok(()));
+    assert_eq!(with(&|t| drop(t.remove(&bias))), Err(Error::ModelTensorMissing(bias.clone())));
+    assert_eq!(with(&|t| drop(t.insert("x".into(), vec![]))), Err(Error::ModelTensorUnknown("x".into())));
+    let short = Error::ModelTensorLength { tensor: weight.clone(), expected: 9, found: 8 };
+    assert_eq!(with(&|t| t.get_mut(&weight).unwrap().truncate(8)), Err(short));
+    let infinite = Error::ModelTensorValue { tensor: bias.clone(), index: 2, value: f32::INFINITY };
+    assert_eq!(with(&|t| t.get_mut(&bias).unwrap()[2] = f32::INFINITY), Err(infinite));
+}
+
+#[test]
+fn a_weight_too_large_for_sixteen_bits_is_an_error() {
+    let (spec, mut tensors) = tiny();
+    // The largest f16 is 65,504, and what is nearer to it than to 65,536 becomes it.
+    tensors.get_mut("dense_1.bias").unwrap()[1] = 65_519.0;
+    let fits = Weights::new(&spec, tensors.clone()).unwrap();
+    assert_eq!(read(&write(&spec, &fits, Precision::F16).unwrap()).unwrap().1.get("dense_1.bias")[1], 65_504.0);
+    tensors.get_mut("dense_1.bias").unwrap()[1] = -65_520.0;
+    let weights = Weights::new(&spec, tensors).unwrap();
+    let expected = Error::ModelHalfRange { tensor: "dense_1.bias".to_owned(), value: -65_520.0 };
+    assert_eq!(write(&spec, &weights, Precision::F16), Err(expected));
+    assert!(write(&spec, &weights, Precision::F32).is_ok());
+}
+
+#[test]
+fn a_file_over_the_limit_is_refused_unread() {
+    assert_eq!(read(&vec![0; MAX_FILE + 1]), Err(Error::ModelTooLarge(MAX_FILE + 1)));
+}
+
+#[test]
+fn huge_weights_give_an_error_instead_of_a_probability() {
+    let (spec, mut tensors) = tiny();
+    tensors.insert("dense_1.weight".to_owned(), vec![3e38; 9]);
+    let bytes = write(&spec, &Weights::new(&spec, tensors).unwrap(), Precision::F32).unwrap();
+    let white = Pixels::from_rgb(1, 1, vec![255; 3]).unwrap();
+    assert_eq!(Classifier::load(&bytes).unwrap().classify_pixels(&white), Err(Error::ModelAnswer));
 }

@@ -76,29 +76,41 @@ impl Conv {
 
     fn pooled_row(&self, input: &[f32], y: usize, block: usize, row: &mut [f32]) {
         for (x, pixel) in row.chunks_exact_mut(self.filters).enumerate() {
-            let (y, x) = (2 * y, 2 * x);
-            let window = self.tile(input, block, [(y, x), (y, x + 1), (y + 1, x), (y + 1, x + 1)]);
-            // Bias and ReLU keep the order of values, so the maximum may come first.
-            let max = |c: usize| window[0][c].max(window[1][c]).max(window[2][c].max(window[3][c]));
-            self.store(block, std::array::from_fn(max), pixel);
+            store(block, &self.pooled_tile(input, block, 2 * y, 2 * x), pixel);
         }
     }
 
     fn plain_row(&self, input: &[f32], y: usize, block: usize, row: &mut [f32]) {
-        let last = row.len() / self.filters - 1;
         for (i, pixels) in row.chunks_mut(PIXELS * self.filters).enumerate() {
-            // At the right edge the last pixel is computed more than once, and stored once.
-            let sums = self.tile(input, block, std::array::from_fn(|p| (y, last.min(PIXELS * i + p))));
-            for (sum, pixel) in sums.into_iter().zip(pixels.chunks_exact_mut(self.filters)) {
-                self.store(block, sum, pixel);
+            let tile = self.plain_tile(input, block, y, PIXELS * i);
+            for (values, pixel) in tile.iter().zip(pixels.chunks_exact_mut(self.filters)) {
+                store(block, values, pixel);
             }
         }
     }
 
-    /// The sums of four output pixels `(row, column)` in one block of filters. Not inlined: where the sums are stored
-    /// side by side LLVM keeps them in SIMD registers; inlined into what uses them one by one, it does not (in wasm).
+    // The two tiles are not inlined: where their values are stored side by side, LLVM keeps them in SIMD registers;
+    // inlined into what takes them one by one it does not, on wasm.
+
+    /// The maximum of the window whose left upper corner is `(y, x)`. Bias and ReLU keep the order of values, so they
+    /// may follow it.
     #[inline(never)]
-    fn tile(&self, input: &[f32], block: usize, pixels: [(usize, usize); PIXELS]) -> [[f32; LANES]; PIXELS] {
+    fn pooled_tile(&self, input: &[f32], block: usize, y: usize, x: usize) -> [f32; LANES] {
+        let [a, b, c, d] = self.sums(input, block, [(y, x), (y, x + 1), (y + 1, x), (y + 1, x + 1)]);
+        self.activate(block, larger(larger(a, b), larger(c, d)))
+    }
+
+    /// The pixels from `(y, x)` to the right. Beyond the right edge the last pixel is repeated.
+    #[inline(never)]
+    fn plain_tile(&self, input: &[f32], block: usize, y: usize, x: usize) -> [[f32; LANES]; PIXELS] {
+        let last = self.width - self.kernel;
+        let sums = self.sums(input, block, std::array::from_fn(|p| (y, last.min(x + p))));
+        sums.map(|sums| self.activate(block, sums))
+    }
+
+    /// The sums of four output pixels `(row, column)` in one block of filters.
+    #[inline(always)]
+    fn sums(&self, input: &[f32], block: usize, pixels: [(usize, usize); PIXELS]) -> [[f32; LANES]; PIXELS] {
         // A row of the window lies in one piece, its pixels' channels one after the other.
         let (run, stride) = (self.kernel * self.channels, self.width * self.channels);
         let starts = pixels.map(|(y, x)| y * stride + x * self.channels);
@@ -117,14 +129,24 @@ impl Conv {
         sums
     }
 
-    /// Adds the bias, applies the ReLU and writes a block's channels of one pixel.
     #[inline(always)]
-    fn store(&self, block: usize, sums: [f32; LANES], pixel: &mut [f32]) {
-        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+    fn activate(&self, block: usize, sums: [f32; LANES]) -> [f32; LANES] {
         let bias = &self.bias[block];
-        let values: [f32; LANES] = std::array::from_fn(|c| (sums[c] + bias[c]).max(floor));
-        let channels = &mut pixel[block * LANES..];
-        let count = channels.len().min(LANES);
-        channels[..count].copy_from_slice(&values[..count]);
+        let values = std::array::from_fn(|c| sums[c] + bias[c]);
+        larger(values, [if self.relu { 0.0 } else { f32::NEG_INFINITY }; LANES])
     }
+}
+
+/// The larger of each pair. `f32::max` has rules for NaN that cost more than the rest of the layer.
+#[inline(always)]
+fn larger(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+    std::array::from_fn(|c| if a[c] > b[c] { a[c] } else { b[c] })
+}
+
+/// Writes a block's channels of one pixel; the last block may have fewer than eight.
+#[inline(always)]
+fn store(block: usize, values: &[f32; LANES], pixel: &mut [f32]) {
+    let channels = &mut pixel[block * LANES..];
+    let count = channels.len().min(LANES);
+    channels[..count].copy_from_slice(&values[..count]);
 }

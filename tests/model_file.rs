@@ -55,8 +55,10 @@ fn a_model_judges_a_picture() {
     assert_eq!(verdict.probability, verdict.probabilities[probability]);
 }
 
+type Tensors = BTreeMap<String, Vec<f32>>;
+
 /// A network of one dense layer with three units, and its weights.
-fn tiny() -> (Spec, BTreeMap<String, Vec<f32>>) {
+fn tiny() -> (Spec, Tensors) {
     let spec = common::spec(1, 3, vec![Layer::Flatten, common::dense(3, Activation::Linear)]);
     let tensors = [("dense_1.weight", vec![0.5; 9]), ("dense_1.bias", vec![0.0; 3])];
     (spec, tensors.map(|(name, values)| (name.to_owned(), values)).into())
@@ -65,7 +67,7 @@ fn tiny() -> (Spec, BTreeMap<String, Vec<f32>>) {
 #[test]
 fn weights_are_those_of_the_spec_or_an_error() {
     let (spec, good) = tiny();
-    let with = |edit: &dyn Fn(&mut BTreeMap<String, Vec<f32>>)| {
+    let with = |edit: &dyn Fn(&mut Tensors)| {
         let mut tensors = good.clone();
         edit(&mut tensors);
         Weights::new(&spec, tensors).map(|_| ())

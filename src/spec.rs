@@ -66,9 +66,9 @@ pub struct Provenance {
     /// SHA-256 of the list of the training and validation photos (path and SHA-256 of each).
     pub data: String,
     /// How many photos it was trained on, label by label.
-    pub training_photos: Vec<u32>,
+    pub training_photos: Vec<usize>,
     /// How many photos its epoch, temperature and threshold were picked on, label by label.
-    pub validation_photos: Vec<u32>,
+    pub validation_photos: Vec<usize>,
 }
 
 /// A list of layers, first to last.
@@ -288,11 +288,8 @@ impl Architecture {
             let op = match (*layer, input) {
                 (Layer::Conv2d { filters, kernel, activation }, Shape::Image { height, width, channels }) => {
                     let (filters, kernel) = (filters as usize, kernel as usize);
-                    if filters == 0 {
-                        return Err(wrong("has no filters"));
-                    }
-                    if kernel == 0 {
-                        return Err(wrong("has no window"));
+                    if filters == 0 || kernel == 0 {
+                        return Err(wrong("has no filters or no window"));
                     }
                     if kernel > height.min(width) {
                         return Err(wrong("has a window larger than the picture that reaches it"));

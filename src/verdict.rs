@@ -24,26 +24,27 @@ impl Verdict {
         if !logits.iter().all(|z| z.is_finite()) {
             return Err(Error::ModelAnswer);
         }
-        let probabilities = probabilities(logits, spec.temperature);
+        let probabilities = Self::probabilities(logits, spec.temperature);
         let winner = match probabilities[..] {
             [first, _] => usize::from(first < spec.threshold),
             _ => argmax(&probabilities),
         };
         Ok(Self { label: spec.labels[winner].clone(), probability: probabilities[winner], probabilities })
     }
-}
 
-/// Sigmoid of one logit (and its complement) or softmax of several, after division by `temperature`.
-fn probabilities(logits: &[f32], temperature: f32) -> Vec<f32> {
-    if let [logit] = logits {
-        let z = logit / temperature;
-        // Each side from its own exponential, so that neither loses its digits next to 1.
-        return vec![1.0 / (1.0 + (-z).exp()), 1.0 / (1.0 + z.exp())];
+    /// The probability of every label: the sigmoid of one logit and its complement, or the softmax of several, after
+    /// division by `temperature`.
+    pub fn probabilities(logits: &[f32], temperature: f32) -> Vec<f32> {
+        if let [logit] = logits {
+            let z = logit / temperature;
+            // Each side from its own exponential, so that neither loses its digits next to 1.
+            return vec![1.0 / (1.0 + (-z).exp()), 1.0 / (1.0 + z.exp())];
+        }
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let exponentials: Vec<f32> = logits.iter().map(|z| ((z - largest) / temperature).exp()).collect();
+        let sum: f32 = exponentials.iter().sum();
+        exponentials.into_iter().map(|e| e / sum).collect()
     }
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exponentials: Vec<f32> = logits.iter().map(|z| ((z - largest) / temperature).exp()).collect();
-    let sum: f32 = exponentials.iter().sum();
-    exponentials.into_iter().map(|e| e / sum).collect()
 }
 
 /// The index of the largest value; the first of equals.

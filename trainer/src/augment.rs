@@ -7,16 +7,20 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 /// The ranges that [`Affine`] distortions are drawn from. All zero and `false` changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
-    /// The rotation is uniform in plus or minus this many degrees.
+    /// Turn by up to so many degrees either way
+    #[arg(long, default_value_t = Self::ARTICLE.rotation_range, value_name = "DEGREES")]
     pub rotation_range: f64,
-    /// The shear is uniform in plus or minus this many **degrees**; Keras' documentation leaves the unit to be guessed.
+    /// Shear by up to so many degrees either way (degrees are Keras' meaning of the article's 0.2)
+    #[arg(long, default_value_t = Self::ARTICLE.shear_range, value_name = "DEGREES")]
     pub shear_range: f64,
-    /// The zooms of width and height are independent and uniform in one plus or minus this.
+    /// Zoom width and height, each on its own, by a factor within 1 plus or minus this
+    #[arg(long, default_value_t = Self::ARTICLE.zoom_range, value_name = "SHARE")]
     pub zoom_range: f64,
-    /// Whether one picture of two is mirrored, left to right.
+    /// Mirror one photo of two
+    #[arg(long, default_value_t = Self::ARTICLE.horizontal_flip, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub horizontal_flip: bool,
 }
 

@@ -74,24 +74,24 @@ impl Loader {
         Ok(Self { options: Arc::new(options), pool })
     }
 
-    /// The `steps` full batches of epoch `epoch`, counted from 0, shuffled and augmented.
+    /// Full batches of epoch `epoch` (from 0), shuffled and augmented: those of `steps`, out of the epoch's `0..of`.
     ///
     /// Training runs through an endless sequence of photos, of which each epoch takes the next `steps * batch_size`, as
     /// Keras does with `steps_per_epoch`: all photos in a random order, then all in another, and so on. What an epoch
-    /// holds follows from seed, epoch, steps and batch size alone.
+    /// holds follows from seed, epoch, its number of steps and batch size alone.
     ///
     /// # Errors
     /// Where the system has no more threads.
-    pub fn epoch(&self, split: &Split, epoch: u64, steps: usize) -> Result<Batches> {
+    pub fn epoch(&self, split: &Split, epoch: u64, steps: Range<usize>, of: usize) -> Result<Batches> {
         let (split, options) = (split.clone(), Arc::clone(&self.options));
         let batch_size = options.batch_size;
-        let start = epoch * (steps * batch_size) as u64;
+        let start = epoch * (of * batch_size) as u64;
         let mut order = Order::new(options.seed, split.len());
         let batch = move |places: Range<usize>| {
             let photos: Vec<usize> = places.clone().map(|place| order.photo(start + place as u64)).collect();
             make_batch(&split, &options, &photos, places.start, Some(epoch))
         };
-        self.spawn((0..steps).map(move |step| step * batch_size..(step + 1) * batch_size), batch)
+        self.spawn(steps.map(move |step| step * batch_size..(step + 1) * batch_size), batch)
     }
 
     /// All photos in their order, as they are. The last batch may be smaller.

@@ -1,1 +1,39 @@
-fn main() {}
+//! `husky`: trains and judges photo classifiers.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use trainer::{evaluate, predict, summary, train};
+
+/// Trains and judges photo classifiers that answer in the browser
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a model on a folder of photos
+    Train(Box<train::TrainArgs>),
+    /// Judge a model on photos whose labels are known
+    Evaluate(evaluate::EvaluateArgs),
+    /// Classify photos
+    Predict(predict::PredictArgs),
+    /// Show the layers of a preset or of a model file
+    Summary(summary::SummaryArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(args) => train::run(*args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Summary(args) => summary::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("husky: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use husky::decode::MAX_FILE;
 use serde::Serialize;
 use walkdir::{DirEntry, WalkDir};
 
@@ -17,9 +18,6 @@ pub struct Skipped {
     /// What is wrong with it.
     pub reason: String,
 }
-
-/// The largest file that is read.
-const MAX_BYTES: u64 = 256 << 20;
 
 /// Every file below `folder`, sorted by path, and what could not be looked at. Links are followed, loops of them are
 /// not; hidden files and folders are left out. Nothing is opened.
@@ -53,8 +51,8 @@ pub(crate) fn is_hidden(path: &Path) -> bool {
 /// A photo file's bytes.
 ///
 /// # Errors
-/// A sentence without the file's name for what is no file (a pipe, socket or device is not even opened), is empty, is
-/// larger than 256 MiB, or can't be read.
+/// A sentence without the file's name for what can't be read, is no file (a pipe, socket or device is not even opened),
+/// or is longer than the decoder accepts.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let metadata = fs::metadata(path).context("can't be read")?;
     if metadata.is_dir() {
@@ -63,12 +61,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     if !metadata.is_file() {
         bail!("is a pipe, socket or device, not a file");
     }
-    if metadata.len() > MAX_BYTES {
-        bail!("has {} MiB, and at most {} are read", metadata.len() >> 20, MAX_BYTES >> 20);
+    // Asked before memory is set aside for it.
+    if metadata.len() > MAX_FILE as u64 {
+        return Err(husky::Error::PhotoTooLarge(metadata.len() as usize).into());
     }
-    let bytes = fs::read(path).context("can't be read")?;
-    if bytes.is_empty() {
-        bail!("is empty");
-    }
-    Ok(bytes)
+    fs::read(path).context("can't be read")
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use image::{RgbImage, imageops::FilterType};
-use image_hasher::{HasherConfig, ImageHash};
+use image_hasher::{HashAlg, HasherConfig, ImageHash};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
@@ -12,12 +12,11 @@ use crate::{
     random::{Stream, rng},
 };
 
-/// Side of the grid of brightness differences that photos are compared by.
-const HASH_SIDE: u32 = 16;
-/// Of its 256 bits, how many may differ between near-duplicates: other sizes, formats and qualities of one photo differ
-/// in fewer, photos that only look alike in more.
+/// Of the 256 bits of a [`Hash`], how many may differ between near-duplicates: other sizes, formats and qualities of one
+/// photo differ in fewer, photos that only look alike in more.
 const MAX_DISTANCE: u32 = 24;
 
+/// A perceptual hash: signs of the coarse waves that a picture is made of, which noise and compression leave alone.
 type Hash = ImageHash<[u8; 32]>;
 
 /// Splits off about `validation_fraction` of each label's photos, at random by the seed. Near-duplicates (the same shot
@@ -68,8 +67,8 @@ pub(super) fn split(
 }
 
 fn hashes(photos: &[Decoded], size: u32, pixels: &PixelStore) -> Result<Vec<Hash>> {
-    let hasher =
-        HasherConfig::with_bytes_type().hash_size(HASH_SIDE, HASH_SIDE).resize_filter(FilterType::Triangle).to_hasher();
+    let config = HasherConfig::with_bytes_type().hash_alg(HashAlg::Mean).preproc_dct();
+    let hasher = config.hash_size(16, 16).resize_filter(FilterType::Triangle).to_hasher();
     photos
         .par_iter()
         .map(|photo| {

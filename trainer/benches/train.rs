@@ -1,0 +1,58 @@
+//! `cargo xtask bench train`: how fast `classic` trains on random pictures, without decoding, and in how much memory.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::Optimizer as _;
+use husky::Spec;
+use husky::spec::Provenance;
+use trainer::network::{DropoutKey, Network};
+use trainer::ops::CrossEntropy;
+use trainer::optimizer::{Algorithm, Optimizer, Settings};
+use trainer::presets::Preset;
+
+const BATCH: usize = 32;
+const STEPS: u64 = 25;
+
+fn main() -> Result<()> {
+    let spec = Spec {
+        name: "classic".into(),
+        input: Preset::Classic.input(),
+        architecture: Preset::Classic.architecture(2),
+        labels: vec!["yes".into(), "no".into()],
+        temperature: 1.0,
+        threshold: 0.5,
+        provenance: Provenance::default(),
+    };
+    let network = Network::new(&spec, 1)?;
+    let settings = Settings { algorithm: Algorithm::Adam, learning_rate: 5e-4, momentum: 0.0 };
+    let mut optimizer = Optimizer::new(network.parameters().values().cloned().collect(), settings)?;
+    let size = spec.input.size as usize;
+    let pictures = Tensor::zeros((BATCH, size, size, 3), DType::F32, &Device::Cpu)?.rand_like(0.0, 1.0)?;
+    let mut seconds = Vec::new();
+    for step in 0..STEPS {
+        let start = Instant::now();
+        let key = DropoutKey { seed: 1, epoch: 1, first_sample: step * BATCH as u64 };
+        let labels = (0..BATCH).map(|i| i % 2).collect();
+        optimizer.backward_step(&network.forward(&pictures, Some(key))?.apply_op1(CrossEntropy::new(labels))?)?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    let rate = |seconds: f64| BATCH as f64 / seconds;
+    println!(
+        "classic, batch {BATCH}, {} threads: {:.0} images/s (median of {STEPS} steps; best {:.0}), {:.0} MB resident at most",
+        rayon::current_num_threads(),
+        rate(seconds[seconds.len() / 2]),
+        rate(seconds[0]),
+        peak_memory()?,
+    );
+    Ok(())
+}
+
+/// The most memory that was ever resident, in MB.
+fn peak_memory() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("peak memory is read from Linux' /proc")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc/self/status")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1000.0)
+}

@@ -1,0 +1,133 @@
+//! A run's state on disk, whole at any moment: parameters, optimizer and the place in the training.
+//!
+//! One safetensors file: a tensor for each parameter and, as `NAME/0`, `NAME/1`, for what the optimizer remembers about it;
+//! the [`State`] as JSON in the metadata.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use candle_core::{Device, Tensor};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::files::write_atomically;
+use crate::network::Network;
+use crate::optimizer::Optimizer;
+
+/// The place in the training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// SHA-256 of the list of photos, which must not change between the parts of a run.
+    pub data: String,
+    /// The epoch at work, from 1.
+    pub epoch: u32,
+    /// Steps of it that are done.
+    pub step: u32,
+    /// Sum of the losses of these steps.
+    pub loss: f64,
+    /// Photos of these steps that were answered right.
+    pub correct: u64,
+    /// The epochs that are done.
+    pub history: Vec<Epoch>,
+}
+
+/// The figures of one epoch: a line of metrics.csv.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Its number, from 1.
+    pub epoch: u32,
+    /// Mean training loss, with dropout and augmentation, while the weights were moving.
+    pub loss: f64,
+    /// Share of training photos answered right, measured likewise.
+    pub accuracy: f64,
+    /// Mean loss of the validation photos after the epoch.
+    pub validation_loss: f64,
+    /// Share of them answered right, at probability 0.5.
+    pub validation_accuracy: f64,
+    /// Area under the ROC curve on them; none with more than two labels.
+    pub validation_roc_auc: Option<f64>,
+}
+
+impl State {
+    /// The start of a run.
+    pub fn new(data: String) -> Self {
+        Self { data, epoch: 1, step: 0, loss: 0.0, correct: 0, history: Vec::new() }
+    }
+
+    /// The epoch with the smallest validation loss.
+    pub fn best(&self) -> Option<&Epoch> {
+        self.history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
+    }
+}
+
+/// The metadata's one key.
+const KEY: &str = "husky-checkpoint";
+
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    version: String,
+    optimizer_steps: u64,
+    state: State,
+}
+
+/// Puts the run's state at `path`, whole or not at all.
+///
+/// # Errors
+/// One sentence that names the file; the old checkpoint is kept.
+pub fn save(path: &Path, state: &State, network: &Network, optimizer: &Optimizer) -> Result<()> {
+    let mut tensors = Vec::new();
+    for ((name, parameter), slots) in network.parameters().iter().zip(&optimizer.slots) {
+        tensors.push((name.clone(), bytes(&parameter.flatten_all()?.to_vec1()?), parameter.dims()));
+        for (i, slot) in slots.iter().enumerate() {
+            tensors.push((format!("{name}/{i}"), bytes(slot), parameter.dims()));
+        }
+    }
+    let views =
+        tensors.iter().map(|(name, bytes, shape)| Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?)));
+    let views: Vec<_> = views.collect::<Result<_, safetensors::SafeTensorError>>()?;
+    let version = env!("CARGO_PKG_VERSION").into();
+    let metadata = Metadata { version, optimizer_steps: optimizer.steps, state: state.clone() };
+    let metadata = HashMap::from([(KEY.into(), serde_json::to_string(&metadata)?)]);
+    write_atomically(path, &safetensors::serialize(views, Some(metadata))?)
+}
+
+/// Brings network and optimizer to where [`save`] left them.
+///
+/// # Errors
+/// One sentence that names the file, where it is broken or of another network or version.
+pub fn load(path: &Path, network: &Network, optimizer: &mut Optimizer) -> Result<State> {
+    let file = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    restore(&file, network, optimizer).with_context(|| format!("{}: is no checkpoint of this run", path.display()))
+}
+
+fn restore(file: &[u8], network: &Network, optimizer: &mut Optimizer) -> Result<State> {
+    let (_, header) = SafeTensors::read_metadata(file)?;
+    let metadata = header.metadata().as_ref().and_then(|m| m.get(KEY)).context("it has no training state")?;
+    let metadata: Metadata = serde_json::from_str(metadata)?;
+    let version = env!("CARGO_PKG_VERSION");
+    ensure!(metadata.version == version, "version {} wrote it, and this is {version}", metadata.version);
+    let tensors = SafeTensors::deserialize(file)?;
+    let values = |name: &str, shape: &[usize]| -> Result<Vec<f32>> {
+        let tensor = tensors.tensor(name).map_err(|_| anyhow!("{name} is missing"))?;
+        ensure!(tensor.dtype() == Dtype::F32 && tensor.shape() == shape, "{name} has another shape or type");
+        Ok(tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    };
+    let mut parameters = BTreeMap::new();
+    for ((name, parameter), slots) in network.parameters().iter().zip(&mut optimizer.slots) {
+        let shape = parameter.dims();
+        parameters.insert(name, Tensor::from_vec(values(name, shape)?, shape, &Device::Cpu)?);
+        for (i, slot) in slots.iter_mut().enumerate() {
+            *slot = values(&format!("{name}/{i}"), shape)?;
+        }
+    }
+    for (name, tensor) in parameters {
+        network.parameters()[name].set(&tensor)?;
+    }
+    optimizer.steps = metadata.optimizer_steps;
+    Ok(metadata.state)
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}

@@ -1,0 +1,132 @@
+//! A [`Spec`] as a candle graph, for training.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Result, Tensor, Var, bail};
+use husky::spec::{Op, Parameters, Shape, Spec, Step};
+use rand::RngExt;
+
+use crate::ops::{Conv2d, Dense, Dropout};
+use crate::random::{self, Stream};
+
+/// A network whose parameters can be trained. The inference twin is [`husky::engine::Network`].
+pub struct Network {
+    steps: Vec<Step>,
+    /// In name order, which is the order of everything that is kept about them.
+    parameters: BTreeMap<String, Var>,
+}
+
+/// What the dropout of one batch is keyed by.
+#[derive(Clone, Copy, Debug)]
+pub struct DropoutKey {
+    /// The run's seed.
+    pub seed: u64,
+    /// The epoch.
+    pub epoch: u64,
+    /// Number, within the epoch, of the batch's first sample.
+    pub first_sample: u64,
+}
+
+impl Network {
+    /// A network with fresh parameters, Keras' way: weights from Glorot's uniform distribution, biases zero.
+    pub fn new(spec: &Spec, seed: u64) -> anyhow::Result<Self> {
+        let steps = spec.steps()?;
+        let mut tensors = BTreeMap::new();
+        for (i, p) in steps.iter().filter_map(|step| step.op.parameters()).enumerate() {
+            tensors.insert(
+                p.weight(),
+                Tensor::from_vec(glorot_uniform(p, seed, i as u64), p.shape.clone(), &Device::Cpu)?,
+            );
+            tensors.insert(p.bias(), Tensor::zeros(p.bias_len(), candle_core::DType::F32, &Device::Cpu)?);
+        }
+        Ok(Self::from_tensors(spec, tensors)?)
+    }
+
+    /// A network with the given parameters, by name.
+    ///
+    /// # Errors
+    /// A tensor that the spec asks for is missing or has another shape.
+    pub fn from_tensors(spec: &Spec, mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
+        let steps = spec.steps().map_err(candle_core::Error::wrap)?;
+        let mut parameters = BTreeMap::new();
+        for p in steps.iter().filter_map(|step| step.op.parameters()) {
+            for (name, shape) in [(p.weight(), &p.shape[..]), (p.bias(), &[p.bias_len()])] {
+                match tensors.remove(&name) {
+                    Some(tensor) if tensor.dims() == shape => {
+                        parameters.insert(name, Var::from_tensor(&tensor)?);
+                    }
+                    Some(tensor) => bail!("{name} has shape {:?} instead of {shape:?}", tensor.dims()),
+                    None => bail!("{name} is missing"),
+                }
+            }
+        }
+        Ok(Self { steps, parameters })
+    }
+
+    /// Name and values of each parameter, in name order.
+    pub fn parameters(&self) -> &BTreeMap<String, Var> {
+        &self.parameters
+    }
+
+    /// Logits `[batch, outputs]` of `input` `[batch, size, size, 3]`, with dropout where a key is given: the training pass,
+    /// which keeps what the gradients need.
+    pub fn forward(&self, input: &Tensor, dropout: Option<DropoutKey>) -> Result<Tensor> {
+        let mut x = input.clone();
+        let mut dropouts = 0;
+        for step in &self.steps {
+            x = match &step.op {
+                Op::Conv2d { parameters, relu, pool, .. } => {
+                    let (weight, bias) = self.tensors(parameters, dropout.is_some());
+                    x.apply_op3(&weight, &bias, Conv2d::new(*relu, *pool))?
+                }
+                Op::Dense { parameters, relu } => {
+                    let (weight, bias) = self.tensors(parameters, dropout.is_some());
+                    x.apply_op3(&weight, &bias, Dense::new(*relu))?
+                }
+                Op::Flatten => x.flatten_from(1)?,
+                Op::Dropout { rate } => {
+                    let layer = dropouts;
+                    dropouts += 1;
+                    match dropout {
+                        None => x,
+                        Some(DropoutKey { seed, epoch, first_sample }) => {
+                            x.apply_op1(Dropout { rate: *rate, seed, layer, epoch, first_sample })?
+                        }
+                    }
+                }
+            };
+            debug_assert_eq!(x.dims()[1..], dimensions(step.output));
+        }
+        Ok(x)
+    }
+
+    fn tensors(&self, parameters: &Parameters, training: bool) -> (Tensor, Tensor) {
+        let tensor = |name: &str| {
+            let var = &self.parameters[name];
+            if training { var.as_tensor().clone() } else { var.as_detached_tensor() }
+        };
+        (tensor(&parameters.weight()), tensor(&parameters.bias()))
+    }
+
+    /// The parameters as the model file takes them.
+    pub fn weights(&self, spec: &Spec) -> anyhow::Result<husky::Weights> {
+        let values = self.parameters.iter().map(|(name, var)| Ok((name.clone(), var.flatten_all()?.to_vec1()?)));
+        Ok(husky::Weights::new(spec, values.collect::<Result<_>>()?)?)
+    }
+}
+
+fn dimensions(shape: Shape) -> Vec<usize> {
+    match shape {
+        Shape::Image { height, width, channels } => vec![height, width, channels],
+        Shape::Vector(length) => vec![length],
+    }
+}
+
+/// Uniform in `±sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010, Keras' default).
+fn glorot_uniform(parameters: &Parameters, seed: u64, index: u64) -> Vec<f32> {
+    let [window @ .., fan_in, fan_out] = &parameters.shape[..] else { return Vec::new() };
+    let window: usize = window.iter().product();
+    let limit = (6.0 / (window * (fan_in + fan_out)) as f32).sqrt();
+    let mut rng = random::rng(seed, Stream::Initialization, 0, index);
+    (0..parameters.shape.iter().product()).map(|_| rng.random_range(-limit..limit)).collect()
+}

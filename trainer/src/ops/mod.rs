@@ -1,0 +1,65 @@
+//! The training operations: candle `CustomOp`s with gradients of their own, over pictures `[batch, height, width, channels]`.
+//!
+//! Stock candle's are wrong (the gradient of `max_pool2d`), slow (the gradients of `conv2d`) or unseeded (`Dropout`).
+//! All work in `f32`; they accept `f64` too, so that tests can hold them against finite differences. All split their work
+//! into pieces that do not depend on the number of threads, and add the pieces up in one order: the same numbers come out
+//! on any machine of one kind, whatever the thread count.
+
+mod conv;
+mod dense;
+mod dropout;
+mod gemm;
+mod loss;
+
+pub use conv::Conv2d;
+pub use dense::Dense;
+pub use dropout::Dropout;
+pub use loss::CrossEntropy;
+
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
+
+/// The values of a row-major tensor on the CPU.
+fn values<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    let Some((start, end)) = layout.contiguous_offsets() else { bail!("the tensor is not row-major") };
+    Ok(&T::cpu_storage_as_slice(storage)?[start..end])
+}
+
+/// As [`values`], for the storage that [`Tensor::storage_and_layout`] lends.
+fn tensor_values<'a, T: WithDType>(storage: &'a Storage, layout: &Layout) -> Result<&'a [T]> {
+    let Storage::Cpu(storage) = storage else { bail!("the tensor is not on the CPU") };
+    values(storage, layout)
+}
+
+/// Calls the generic function with the element type that `dtype` names.
+macro_rules! dispatch {
+    ($dtype:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        match $dtype {
+            candle_core::DType::F32 => $function::<f32>($($argument),*),
+            candle_core::DType::F64 => $function::<f64>($($argument),*),
+            other => candle_core::bail!("training works in f32 or f64, not in {other:?}"),
+        }
+    };
+}
+use dispatch;
+
+/// A tensor on the CPU from values in memory order; candle's own constructor does not check the length.
+fn tensor<T: WithDType>(values: Vec<T>, shape: &[usize]) -> Result<Tensor> {
+    debug_assert_eq!(values.len(), shape.iter().product::<usize>());
+    Tensor::from_vec(values, shape, &candle_core::Device::Cpu)
+}
+
+fn dtype(storage: &CpuStorage) -> DType {
+    use candle_core::backend::BackendStorage;
+    storage.dtype()
+}
+
+fn larger<T: PartialOrd>(a: T, b: T) -> T {
+    if b > a { b } else { a }
+}
+
+/// Adds `source` to `target`, value by value.
+fn add<T: WithDType>(target: &mut [T], source: &[T]) {
+    for (t, &s) in target.iter_mut().zip(source) {
+        *t += s;
+    }
+}

@@ -1,0 +1,18 @@
+//! Standard output.
+
+use std::io::{ErrorKind, Write};
+
+use anyhow::{Context, Result};
+
+/// Writes `text` at once. `false` says that nobody reads on, as behind `| head`: no reason to complain, and none to go
+/// on.
+///
+/// # Errors
+/// Where it can't be written for another reason, such as a full disk.
+pub fn print(text: &str) -> Result<bool> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true).context("standard output can't be written"),
+    }
+}

@@ -1,0 +1,109 @@
+//! `husky predict`: a model's answer for each photo.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::Result;
+use husky::{Classifier, Verdict};
+use serde::Serialize;
+
+use crate::{
+    model_file, output,
+    photos::{self, Skipped},
+};
+
+/// Say what photos show
+///
+/// One line a photo: label, probability, milliseconds (decoding and all), file. A file that is no photo is a line on
+/// standard error; the others go on, and the exit code is 1 at the end.
+#[derive(Debug, clap::Args)]
+pub struct PredictArgs {
+    /// The model file
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Photos, and folders whose photos are taken in order of their names, however deep
+    #[arg(value_name = "PHOTO|DIR", required = true)]
+    pub photos: Vec<PathBuf>,
+    /// Write one JSON object a line: file, label, probability, probabilities, milliseconds; for a bad file (which is also
+    /// a line on standard error) file, error, code
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A line of `--json`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line<'a> {
+    Answer {
+        file: &'a str,
+        #[serde(flatten)]
+        verdict: &'a Verdict,
+        milliseconds: f64,
+    },
+    Bad {
+        file: &'a str,
+        error: &'a str,
+        code: &'a str,
+    },
+}
+
+/// Runs the command; exit code 1 says that a file could not be judged.
+///
+/// # Errors
+/// One sentence for a model file that can't be read or is wrong, or where nothing can be printed.
+pub fn run(args: &PredictArgs) -> Result<ExitCode> {
+    let classifier = model_file::load(&args.model)?;
+    let mut exit_code = ExitCode::SUCCESS;
+    for photo in &args.photos {
+        let (files, unseen) = if photo.is_dir() { photos::find(photo) } else { (vec![photo.clone()], Vec::new()) };
+        for Skipped { file, reason } in unseen {
+            exit_code = ExitCode::FAILURE;
+            if !bad(args.json, &file, &reason, "photo-unreadable")? {
+                return Ok(exit_code);
+            }
+        }
+        for path in files {
+            let file = path.display().to_string();
+            let go_on = match judge(&classifier, &path) {
+                Ok((verdict, milliseconds)) => answer(args.json, &file, &verdict, milliseconds)?,
+                Err(error) => {
+                    exit_code = ExitCode::FAILURE;
+                    let code = error.downcast_ref().map_or("photo-unreadable", husky::Error::code);
+                    bad(args.json, &file, &format!("{error:#}"), code)?
+                }
+            };
+            if !go_on {
+                return Ok(exit_code);
+            }
+        }
+    }
+    Ok(exit_code)
+}
+
+/// The answer, and the milliseconds that it took once the file was in memory.
+fn judge(classifier: &Classifier, path: &Path) -> Result<(Verdict, f64)> {
+    let bytes = photos::read(path)?;
+    let start = Instant::now();
+    let verdict = classifier.classify(&bytes)?;
+    Ok((verdict, start.elapsed().as_secs_f64() * 1000.0))
+}
+
+fn answer(json: bool, file: &str, verdict: &Verdict, milliseconds: f64) -> Result<bool> {
+    if json {
+        return json_line(&Line::Answer { file, verdict, milliseconds });
+    }
+    let Verdict { label, probability, .. } = verdict;
+    output::print(&format!("{label:<12} {:>5.1} % {milliseconds:>8.1} ms  {file}\n", 100.0 * probability))
+}
+
+fn bad(json: bool, file: &str, error: &str, code: &str) -> Result<bool> {
+    eprintln!("{file}: {error}");
+    if json { json_line(&Line::Bad { file, error, code }) } else { Ok(true) }
+}
+
+fn json_line(line: &Line) -> Result<bool> {
+    output::print(&(serde_json::to_string(line)? + "\n"))
+}

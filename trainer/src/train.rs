@@ -1,0 +1,341 @@
+//! `husky train`: the training loop and the run's folder.
+
+mod progress;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use candle_nn::Optimizer as _;
+use husky::Spec;
+use husky::spec::Provenance;
+use husky::weights::Precision;
+
+use self::progress::EpochProgress;
+use crate::calibrate;
+use crate::checkpoint::{self, Epoch, State};
+use crate::config::Config;
+use crate::curves;
+use crate::dataset::{self, Dataset};
+use crate::files::write_atomically;
+use crate::loader::{self, Batch, Loader};
+use crate::metrics;
+use crate::network::{DropoutKey, Network};
+use crate::ops::CrossEntropy;
+use crate::optimizer::Optimizer;
+
+/// `husky train`
+#[derive(clap::Args, Debug)]
+#[command(override_usage = "husky train [OPTIONS] --out RUN DATA\n       husky train --out RUN --config FILE\n       \
+                            husky train --resume RUN")]
+pub struct TrainArgs {
+    #[command(flatten)]
+    recipe: Option<Config>,
+    /// Repeat the run that this config.toml describes
+    #[arg(long, value_name = "FILE", conflicts_with = "recipe", requires = "out")]
+    config: Option<PathBuf>,
+    /// Folder for the run: config, weights, curves, reports
+    #[arg(long, value_name = "RUN", required_unless_present = "resume")]
+    out: Option<PathBuf>,
+    /// Go on with an interrupted run; the result is the same as without the interruption
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "config", "out"])]
+    resume: Option<PathBuf>,
+    /// Threads to compute with; the result does not depend on it [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// Exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// Set by Ctrl-C: the step at work is finished and everything saved.
+static INTERRUPT: AtomicBool = AtomicBool::new(false);
+
+/// Trains, from the beginning or from where a run stopped.
+///
+/// # Errors
+/// One sentence that says what is wrong with the data, the recipe or the disk.
+pub fn run(args: TrainArgs) -> Result<ExitCode> {
+    if let Some(threads) = args.threads {
+        ensure!(threads > 0, "--threads must be at least 1");
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    ctrlc::set_handler(|| {
+        if INTERRUPT.swap(true, Ordering::SeqCst) {
+            // Asked twice: files are whole at any moment, so just go.
+            std::process::exit(INTERRUPTED.into());
+        }
+    })?;
+    match (args.resume, args.out) {
+        (Some(folder), _) => Run::resume(&folder)?.train(),
+        (None, Some(folder)) => match (args.config, args.recipe) {
+            (Some(path), _) => Run::start(&folder, Config::read(&path)?)?.train(),
+            (None, Some(config)) => Run::start(&folder, config)?.train(),
+            (None, None) => bail!("name the folder with the photos, or a --config"),
+        },
+        (None, None) => bail!("name a folder for the run with --out"),
+    }
+}
+
+struct Run<'a> {
+    folder: &'a Path,
+    config: Config,
+    data: Dataset,
+    loader: Loader,
+    spec: Spec,
+    network: Network,
+    optimizer: Optimizer,
+    state: State,
+}
+
+/// What the validation photos say about the network as it stands.
+struct Validation {
+    loss: f64,
+    accuracy: f64,
+    roc_auc: Option<f64>,
+    temperature: f32,
+    threshold: f32,
+}
+
+impl<'a> Run<'a> {
+    /// A new run. Nothing is written before recipe and data are found good.
+    fn start(folder: &'a Path, mut config: Config) -> Result<Self> {
+        config.check()?;
+        let file = folder.join("config.toml");
+        if file.exists() {
+            bail!(
+                "{}: holds a run already; go on with it by `husky train --resume {0}`, or name another folder",
+                folder.display()
+            );
+        }
+        // From wherever the run is resumed, the data is found.
+        config.data = fs::canonicalize(&config.data)
+            .with_context(|| format!("{}: the data folder cannot be read", config.data.display()))?;
+        let toml = config.to_toml()?;
+        let run = Self::new(folder, config)?;
+        fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+        write_atomically(&folder.join("skipped.csv"), &csv_bytes(&run.data.skipped)?)?;
+        write_atomically(&file, toml.as_bytes())?;
+        Ok(run)
+    }
+
+    /// A run from its last checkpoint or, where it was stopped before the first, from its beginning.
+    fn resume(folder: &'a Path) -> Result<Self> {
+        let mut run = Self::new(folder, Config::read(&folder.join("config.toml"))?)?;
+        let path = folder.join("checkpoint.safetensors");
+        if path.exists() {
+            run.state = checkpoint::load(&path, &run.network, &mut run.optimizer)?;
+            ensure!(
+                run.state.data == run.spec.provenance.data,
+                "{}: the photos changed since the run began; train anew with another --out",
+                run.config.data.display()
+            );
+        }
+        Ok(run)
+    }
+
+    fn new(folder: &'a Path, config: Config) -> Result<Self> {
+        let input = config.preset.input();
+        let options = dataset::Options {
+            seed: config.seed,
+            validation_fraction: config.validation_fraction,
+            positive: config.positive.clone(),
+        };
+        let data = Dataset::open(&config.data, input.size, &options)?;
+        if !data.skipped.is_empty() {
+            eprintln!("{} files are skipped: see {}", data.skipped.len(), folder.join("skipped.csv").display());
+        }
+        let spec = Spec {
+            name: config.preset.name().into(),
+            input,
+            architecture: config.preset.architecture(data.labels.len()),
+            labels: data.labels.clone(),
+            temperature: 1.0,
+            threshold: 0.5,
+            provenance: Provenance {
+                version: env!("CARGO_PKG_VERSION").into(),
+                date: config.date.clone(),
+                seed: config.seed,
+                epoch: 0,
+                data: data.manifest_sha256(),
+                training_photos: data.training.counts(),
+                validation_photos: data.validation.counts(),
+            },
+        };
+        let network = Network::new(&spec, config.seed)?;
+        let parameters = network.parameters().values().cloned().collect();
+        let optimizer = Optimizer::new(parameters, config.optimizer_settings())?;
+        let state = State::new(spec.provenance.data.clone());
+        let loader = Loader::new(loader::Options {
+            seed: config.seed,
+            batch_size: config.batch_size,
+            input: spec.input.clone(),
+            augmentation: Some(config.augmentation),
+        })?;
+        Ok(Self { folder, config, data, loader, spec, network, optimizer, state })
+    }
+
+    /// The training loop.
+    fn train(mut self) -> Result<ExitCode> {
+        while self.state.epoch <= self.config.epochs && self.reason_to_stop().is_none() {
+            let mut progress = EpochProgress::new(&self.config, &self.state);
+            let (first, steps) = (self.state.step as usize, self.config.steps_per_epoch as usize);
+            for batch in self.loader.epoch(&self.data.training, (self.state.epoch - 1).into(), first..steps, steps)? {
+                self.step(batch?)?;
+                progress.step(&self.state);
+                if INTERRUPT.load(Ordering::SeqCst) {
+                    self.save()?;
+                    progress.line(&format!("stopped; go on with: husky train --resume {}", self.folder.display()));
+                    return Ok(ExitCode::from(INTERRUPTED));
+                }
+            }
+            let validation = self.validate()?;
+            self.finish_epoch(&validation)?;
+            progress.epoch(&self.state);
+        }
+        eprintln!("{}", self.reason_to_stop().unwrap_or_else(|| "all epochs are done".into()));
+        eprintln!("the model: {}", self.folder.join("model.safetensors").display());
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// One batch forward, backward, and a step downhill.
+    fn step(&mut self, batch: Batch) -> Result<()> {
+        let config = &self.config;
+        let key = DropoutKey { seed: config.seed, epoch: self.state.epoch.into(), first_sample: batch.first as u64 };
+        let count = batch.labels.len();
+        let logits = self.network.forward(&self.input(batch.inputs, count)?, Some(key))?;
+        let correct = count_correct(&logits.to_vec2()?, &batch.labels);
+        let loss = logits.apply_op1(CrossEntropy::new(batch.labels))?;
+        let value = loss.to_scalar::<f32>()?;
+        if !value.is_finite() {
+            bail!(
+                "the loss became {value} in epoch {}, step {}: try a smaller --learning-rate; {}",
+                self.state.epoch,
+                self.state.step + 1,
+                match self.state.best() {
+                    Some(best) => format!("model.safetensors keeps epoch {}, the best until then", best.epoch),
+                    None => "no epoch was finished, so there is no model yet".into(),
+                }
+            );
+        }
+        self.optimizer.backward_step(&loss)?;
+        self.state.loss += f64::from(value);
+        self.state.correct += correct;
+        self.state.step += 1;
+        Ok(())
+    }
+
+    fn input(&self, values: Vec<f32>, count: usize) -> Result<Tensor> {
+        let size = self.spec.input.size as usize;
+        Ok(Tensor::from_vec(values, (count, size, size, 3), &Device::Cpu)?)
+    }
+
+    fn validate(&self) -> Result<Validation> {
+        let (mut logits, mut labels) = (Vec::new(), Vec::new());
+        for batch in self.loader.in_order(&self.data.validation)? {
+            let batch = batch?;
+            logits.extend(self.network.forward(&self.input(batch.inputs, batch.labels.len())?, None)?.to_vec2()?);
+            labels.extend(batch.labels);
+        }
+        let temperature = calibrate::fit_temperature(&logits, &labels);
+        let probabilities = metrics::probabilities(&logits, 1.0);
+        let calibrated = metrics::probabilities(&logits, temperature);
+        Ok(Validation {
+            loss: metrics::log_loss(&probabilities, &labels),
+            accuracy: count_correct(&logits, &labels) as f64 / labels.len() as f64,
+            roc_auc: metrics::roc_auc(&probabilities, &labels),
+            temperature,
+            threshold: match self.spec.labels.len() {
+                2 => calibrate::best_threshold(&calibrated, &labels),
+                _ => 0.5,
+            },
+        })
+    }
+
+    /// Writes down what the epoch brought. The order matters: whatever is interrupted here is done again, alike, from the
+    /// last checkpoint.
+    fn finish_epoch(&mut self, validation: &Validation) -> Result<()> {
+        let state = &mut self.state;
+        let photos = u64::from(state.step) * self.config.batch_size as u64;
+        state.history.push(Epoch {
+            epoch: state.epoch,
+            loss: state.loss / f64::from(state.step),
+            accuracy: state.correct as f64 / photos as f64,
+            validation_loss: validation.loss,
+            validation_accuracy: validation.accuracy,
+            validation_roc_auc: validation.roc_auc,
+        });
+        let best = state.best().map_or(state.epoch, |best| best.epoch);
+        if best == state.epoch {
+            self.spec.temperature = validation.temperature;
+            self.spec.threshold = validation.threshold;
+            self.spec.provenance.epoch = best;
+            let model = husky::weights::write(&self.spec, &self.network.weights(&self.spec)?, Precision::F32)?;
+            write_atomically(&self.folder.join("model.safetensors"), &model)?;
+        }
+        self.state.epoch += 1;
+        (self.state.step, self.state.loss, self.state.correct) = (0, 0.0, 0);
+        self.save()?;
+        write_atomically(&self.folder.join("metrics.csv"), &csv_bytes(&self.state.history)?)?;
+        write_atomically(&self.folder.join("curves.svg"), curves::draw(&self.state.history, best)?.as_bytes())
+    }
+
+    fn save(&self) -> Result<()> {
+        checkpoint::save(&self.folder.join("checkpoint.safetensors"), &self.state, &self.network, &self.optimizer)
+    }
+
+    fn reason_to_stop(&self) -> Option<String> {
+        let last = self.state.history.last()?;
+        let best = self.state.best()?;
+        if last.accuracy > self.config.desired_accuracy {
+            return Some(format!(
+                "epoch {}: the training accuracy {:.4} passed --desired-accuracy {}",
+                last.epoch, last.accuracy, self.config.desired_accuracy
+            ));
+        }
+        (last.epoch - best.epoch >= self.config.patience).then(|| {
+            format!(
+                "the validation loss has not fallen for {} epochs; epoch {} is kept",
+                self.config.patience, best.epoch
+            )
+        })
+    }
+}
+
+/// How many rows of logits answer with the true label, at probability 0.5.
+fn count_correct(logits: &[Vec<f32>], labels: &[usize]) -> u64 {
+    let answer = |logits: &[f32]| match logits {
+        [logit] => usize::from(*logit < 0.0),
+        _ => (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best }),
+    };
+    logits.iter().zip(labels).filter(|(logits, label)| answer(logits) == **label).count() as u64
+}
+
+fn csv_bytes(rows: &[impl serde::Serialize]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command};
+
+    use super::*;
+
+    #[test]
+    fn every_knob_is_in_the_group_that_config_and_resume_exclude() {
+        let command = TrainArgs::augment_args(Command::new("train"));
+        let group: Vec<_> =
+            command.get_groups().find(|g| g.get_id() == "recipe").into_iter().flat_map(|g| g.get_args()).collect();
+        let others = ["config", "out", "resume", "threads"];
+        for argument in command.get_arguments().filter(|a| !others.contains(&a.get_id().as_str())) {
+            assert!(group.contains(&argument.get_id()), "{} is missing", argument.get_id());
+        }
+    }
+}

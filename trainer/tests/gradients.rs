@@ -1,0 +1,332 @@
+//! Every training operation against finite differences in f64, and the whole of `classic` against an independent reference.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use husky::Spec;
+use husky::spec::{Activation, Architecture, Input, Layer, Provenance, Resize};
+use rand::{RngExt, SeedableRng};
+use trainer::network::{DropoutKey, Network};
+use trainer::ops::{Conv2d, CrossEntropy, Dense, Dropout};
+use trainer::presets::Preset;
+
+/// Values in ±1, the same for one seed.
+fn random(seed: u64, shape: &[usize]) -> Var {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let values: Vec<f64> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
+    Var::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// A scalar that depends on every value of `y` in its own way, so that no error in a gradient can cancel out.
+fn weighted_sum(y: &Tensor) -> Tensor {
+    (y * random(99, y.dims()).as_tensor()).unwrap().sum_all().unwrap()
+}
+
+/// Holds the gradient of `f` by each of `inputs` against central differences.
+fn check(inputs: &[&Var], f: impl Fn() -> Result<Tensor>) {
+    const STEP: f64 = 1e-5;
+    let gradients = f().unwrap().backward().unwrap();
+    for (index, input) in inputs.iter().enumerate() {
+        let gradient: Vec<f64> = gradients.get(input).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let values: Vec<f64> = input.flatten_all().unwrap().to_vec1().unwrap();
+        for i in 0..values.len() {
+            let at = |offset: f64| {
+                let mut moved = values.clone();
+                moved[i] += offset;
+                input.set(&Tensor::from_vec(moved, input.dims(), &Device::Cpu).unwrap()).unwrap();
+                f().unwrap().to_scalar::<f64>().unwrap()
+            };
+            let expected = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+            assert!(
+                (gradient[i] - expected).abs() < 1e-6 * expected.abs().max(1.0),
+                "input {index}, value {i}: gradient {} where the difference is {expected}",
+                gradient[i]
+            );
+        }
+        input.set(&Tensor::from_vec(values, input.dims(), &Device::Cpu).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn conv2d() {
+    // More pictures than one task takes, odd sizes whose last row and column the pool drops, windows of 1, 2, 3 and 5.
+    for (batch, height, width, channels, kernel, filters) in
+        [(5, 7, 6, 2, 3, 3), (1, 8, 9, 3, 2, 4), (2, 5, 4, 3, 1, 2), (1, 9, 8, 1, 5, 1)]
+    {
+        for (relu, pool) in [(false, false), (true, false), (false, true), (true, true)] {
+            let x = random(1, &[batch, height, width, channels]);
+            let weight = random(2, &[kernel, kernel, channels, filters]);
+            let bias = random(3, &[filters]);
+            check(&[&x, &weight, &bias], || Ok(weighted_sum(&x.apply_op3(&weight, &bias, Conv2d::new(relu, pool))?)));
+        }
+    }
+}
+
+#[test]
+fn conv2d_equals_candle() {
+    // Wide enough for several bands.
+    let (x, weight, bias) = (random(1, &[2, 70, 66, 3]), random(2, &[3, 3, 3, 5]), random(3, &[5]));
+    let ours = x.apply_op3(&weight, &bias, Conv2d::new(true, true)).unwrap();
+    let x = x.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
+    let weight = weight.permute((3, 2, 0, 1)).unwrap().contiguous().unwrap();
+    let theirs = x.conv2d(&weight, 0, 1, 1, 1).unwrap();
+    let theirs = theirs.broadcast_add(&bias.reshape((1, 5, 1, 1)).unwrap()).unwrap().relu().unwrap();
+    let theirs = theirs.max_pool2d(2).unwrap().permute((0, 2, 3, 1)).unwrap();
+    let difference = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+    assert!(difference < 1e-12, "{difference}");
+}
+
+#[test]
+fn dense_layer() {
+    // More inputs and pictures than one task takes, and a small one for every value.
+    for (batch, inputs, units) in [(3, 5, 4), (1, 1, 1), (17, 3, 2)] {
+        for relu in [false, true] {
+            let (x, weight, bias) = (random(1, &[batch, inputs]), random(2, &[inputs, units]), random(3, &[units]));
+            check(&[&x, &weight, &bias], || Ok(weighted_sum(&x.apply_op3(&weight, &bias, Dense::new(relu))?)));
+        }
+    }
+    let (x, weight, bias) = (random(1, &[2, 5000]), random(2, &[5000, 3]), random(3, &[3]));
+    let ours = x.apply_op3(&weight, &bias, Dense::new(false)).unwrap();
+    let theirs = x.matmul(&weight).unwrap().broadcast_add(&bias).unwrap();
+    let difference = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+    assert!(difference < 1e-10, "{difference}");
+}
+
+#[test]
+fn dropout_layer() {
+    let x = random(1, &[3, 4, 5]);
+    let op = || Dropout { rate: 0.4, seed: 7, layer: 0, epoch: 2, first_sample: 8 };
+    check(&[&x], || Ok(weighted_sum(&x.apply_op1(op())?)));
+
+    let ones = Tensor::ones(&[8, 10_000], DType::F32, &Device::Cpu).unwrap();
+    let dropped: Vec<f32> = ones.apply_op1(op()).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    let zeros = dropped.iter().filter(|&&x| x == 0.0).count() as f64 / dropped.len() as f64;
+    assert!((zeros - 0.4).abs() < 0.01, "{zeros}");
+    assert!(dropped.iter().all(|&x| x == 0.0 || (x - 1.0 / 0.6).abs() < 1e-6));
+    // What is dropped follows the sample, not its place in the batch.
+    let later = Dropout { first_sample: 11, ..op() };
+    let shifted: Vec<f32> =
+        ones.narrow(0, 0, 5).unwrap().apply_op1(later).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    assert_eq!(shifted, dropped[30_000..]);
+}
+
+#[test]
+fn cross_entropy() {
+    let binary = random(1, &[4, 1]);
+    check(&[&binary], || binary.apply_op1(CrossEntropy::new(vec![0, 1, 1, 0])));
+    let categorical = random(1, &[4, 3]);
+    check(&[&categorical], || categorical.apply_op1(CrossEntropy::new(vec![0, 2, 1, 2])));
+}
+
+#[test]
+fn cross_entropy_is_stable() {
+    let loss = |logits: &[f64], outputs: usize, labels: Vec<usize>| {
+        let logits = Var::from_slice(logits, (labels.len(), outputs), &Device::Cpu).unwrap();
+        let loss = logits.apply_op1(CrossEntropy::new(labels)).unwrap();
+        let gradient = loss.backward().unwrap().get(&logits).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        (loss.to_scalar::<f64>().unwrap(), gradient)
+    };
+    assert_eq!(loss(&[1000.0], 1, vec![0]), (0.0, vec![0.0]));
+    assert_eq!(loss(&[1000.0], 1, vec![1]), (1000.0, vec![1.0]));
+    assert_eq!(loss(&[-1000.0], 1, vec![0]), (1000.0, vec![-1.0]));
+    assert_eq!(loss(&[0.0], 1, vec![0]), (std::f64::consts::LN_2, vec![-0.5]));
+    assert_eq!(loss(&[1000.0, 0.0, -1000.0], 3, vec![1]), (1000.0, vec![1.0, -1.0, 0.0]));
+    assert!(loss(&[f64::NAN], 1, vec![0]).0.is_nan());
+}
+
+fn spec(size: u32, layers: Vec<Layer>) -> Spec {
+    Spec {
+        name: "test".into(),
+        input: Input { size, mean: [0.0; 3], scale: [1.0; 3], resize: Resize::StretchTriangle },
+        architecture: Architecture(layers),
+        labels: vec!["a".into(), "b".into()],
+        temperature: 1.0,
+        threshold: 0.5,
+        provenance: Provenance::default(),
+    }
+}
+
+fn conv(filters: u32) -> Layer {
+    Layer::Conv2d { filters, kernel: 3, activation: Activation::Relu }
+}
+
+fn dense(units: u32, activation: Activation) -> Layer {
+    Layer::Dense { units, activation }
+}
+
+/// Random parameters for `spec`, of the size that keeps activations near 1.
+fn parameters(spec: &Spec) -> BTreeMap<String, Tensor> {
+    let mut tensors = BTreeMap::new();
+    for (i, step) in spec.steps().unwrap().iter().enumerate() {
+        let Some(p) = step.op.parameters() else { continue };
+        let fan_in = (p.shape.iter().product::<usize>() / p.bias_len()) as f64;
+        let weight = (random(10 + i as u64, &p.shape).as_tensor() * (3.0 / fan_in).sqrt()).unwrap();
+        tensors.insert(p.weight(), weight);
+        tensors.insert(p.bias(), (random(50 + i as u64, &[p.bias_len()]).as_tensor() * 0.1).unwrap());
+    }
+    tensors
+}
+
+const KEY: DropoutKey = DropoutKey { seed: 1, epoch: 1, first_sample: 0 };
+
+#[test]
+fn whole_network() {
+    let layers = vec![
+        conv(4),
+        Layer::MaxPool2d,
+        Layer::Dropout { percent: 40 },
+        conv(5),
+        Layer::Flatten,
+        dense(6, Activation::Relu),
+        Layer::Dropout { percent: 20 },
+        dense(1, Activation::Linear),
+    ];
+    let spec = spec(10, layers);
+    let network = Network::from_tensors(&spec, parameters(&spec)).unwrap();
+    let x = random(5, &[3, 10, 10, 3]);
+    let inputs: Vec<&Var> = network.parameters().values().collect();
+    check(&inputs, || network.forward(&x, Some(KEY))?.apply_op1(CrossEntropy::new(vec![0, 1, 0])));
+}
+
+/// The gradients of `classic` in f32, as it trains, against loops in f64 that share no code with it.
+#[test]
+fn classic_equals_the_reference() {
+    // Dropout has its own test; without it the reference needs no masks.
+    let layers = Preset::Classic.architecture(2).0.into_iter().filter(|layer| !matches!(layer, Layer::Dropout { .. }));
+    let spec = spec(128, layers.collect());
+    let tensors = parameters(&spec);
+    let x = random(5, &[1, 128, 128, 3]);
+
+    let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
+    let network = tensors.iter().map(|(name, t)| (name.clone(), single(t))).collect();
+    let network = Network::from_tensors(&spec, network).unwrap();
+    let loss = network.forward(&single(&x), Some(KEY)).unwrap().apply_op1(CrossEntropy::new(vec![0])).unwrap();
+    let gradients = loss.backward().unwrap();
+
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let parameters = tensors.iter().map(|(name, t)| (name.clone(), values(t))).collect();
+    let (expected_loss, expected) = reference::classic(&parameters, &values(&x));
+    let loss = f64::from(loss.to_scalar::<f32>().unwrap());
+    assert!((loss - expected_loss).abs() < 1e-5, "{loss} {expected_loss}");
+    assert_eq!(expected.len(), 10);
+    for (name, expected) in &expected {
+        let gradient = gradients.get(&network.parameters()[name]).unwrap().to_dtype(DType::F64).unwrap();
+        let scale = expected.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
+        assert!(scale > 0.0, "{name} has no gradient at all");
+        for (found, expected) in values(&gradient).iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-4 * scale, "{name}: {found} {expected}");
+        }
+    }
+}
+
+/// The article's network by plain loops.
+mod reference {
+    use std::collections::BTreeMap;
+
+    type Tensors = BTreeMap<String, Vec<f64>>;
+
+    /// Loss of one picture that belongs to label 0, and its gradients by all parameters.
+    pub fn classic(parameters: &Tensors, x: &[f64]) -> (f64, Tensors) {
+        let mut gradients = Tensors::new();
+        let mut blocks = Vec::new();
+        let (mut x, mut size, mut channels) = (x.to_vec(), 128, 3);
+        for (i, filters) in [32, 64, 128].into_iter().enumerate() {
+            let name = format!("conv2d_{}", i + 1);
+            let (weight, bias) = (&parameters[&format!("{name}.weight")], &parameters[&format!("{name}.bias")]);
+            let (y, winners) = block(&x, size, channels, weight, bias, filters);
+            blocks.push((name, x, size, channels, filters, winners));
+            (x, size, channels) = (y, (size - 2) / 2, filters);
+        }
+        let product = |x: &[f64], name: &str| -> Vec<f64> {
+            let mut y = parameters[&format!("{name}.bias")].clone();
+            let units = y.len();
+            for (row, x) in parameters[&format!("{name}.weight")].chunks(units).zip(x) {
+                y.iter_mut().zip(row).for_each(|(y, w)| *y += w * x);
+            }
+            y
+        };
+        let hidden: Vec<f64> = product(&x, "dense_1").into_iter().map(|z| z.max(0.0)).collect();
+        let logit = product(&hidden, "dense_2")[0];
+        let loss = (1.0 + (-logit).exp()).ln();
+
+        let mut back = |x: &[f64], dy: &[f64], name: &str| -> Vec<f64> {
+            let weight = &parameters[&format!("{name}.weight")];
+            let dw = x.iter().flat_map(|x| dy.iter().map(move |dy| x * dy)).collect();
+            gradients.insert(format!("{name}.weight"), dw);
+            gradients.insert(format!("{name}.bias"), dy.to_vec());
+            weight.chunks(dy.len()).map(|row| row.iter().zip(dy).map(|(w, dy)| w * dy).sum()).collect()
+        };
+        let mut dx = back(&hidden, &[1.0 / (1.0 + (-logit).exp()) - 1.0], "dense_2");
+        dx.iter_mut().zip(&hidden).for_each(|(dx, y)| *dx *= f64::from(*y > 0.0));
+        dx = back(&x, &dx, "dense_1");
+        for (name, x, size, channels, filters, winners) in blocks.iter().rev() {
+            let (dw, db, before) =
+                block_back(x, *size, *channels, &parameters[&format!("{name}.weight")], *filters, winners, &dx);
+            gradients.insert(format!("{name}.weight"), dw);
+            gradients.insert(format!("{name}.bias"), db);
+            dx = before;
+        }
+        (loss, gradients)
+    }
+
+    /// Convolution, ReLU, pool; and for each output the place of the sum it comes from, if that was positive.
+    fn block(
+        x: &[f64],
+        size: usize,
+        channels: usize,
+        weight: &[f64],
+        bias: &[f64],
+        filters: usize,
+    ) -> (Vec<f64>, Vec<Option<(usize, usize)>>) {
+        let (rows, mut y, mut winners) = (size - 2, Vec::new(), Vec::new());
+        let mut sums = vec![0.0; rows * rows * filters];
+        for row in 0..rows {
+            for column in 0..rows {
+                let sums = &mut sums[(row * rows + column) * filters..][..filters];
+                sums.copy_from_slice(bias);
+                for tap in 0..9 * channels {
+                    let (i, j, c) = (tap / (3 * channels), tap / channels % 3, tap % channels);
+                    let x = x[((row + i) * size + column + j) * channels + c];
+                    sums.iter_mut().zip(&weight[tap * filters..]).for_each(|(sum, w)| *sum += w * x);
+                }
+            }
+        }
+        for row in 0..rows / 2 {
+            for column in 0..rows / 2 {
+                for filter in 0..filters {
+                    let window = (0..4).map(|p| (2 * row + p / 2, 2 * column + p % 2));
+                    let value = |(r, c): &(usize, usize)| sums[(r * rows + c) * filters + filter];
+                    let best = window.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap();
+                    y.push(value(&best).max(0.0));
+                    winners.push((value(&best) > 0.0).then_some(best));
+                }
+            }
+        }
+        (y, winners)
+    }
+
+    fn block_back(
+        x: &[f64],
+        size: usize,
+        channels: usize,
+        weight: &[f64],
+        filters: usize,
+        winners: &[Option<(usize, usize)>],
+        dy: &[f64],
+    ) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let (mut dw, mut db, mut dx) = (vec![0.0; weight.len()], vec![0.0; filters], vec![0.0; x.len()]);
+        for (index, (winner, dy)) in winners.iter().zip(dy).enumerate() {
+            let (Some((row, column)), filter) = (winner, index % filters) else { continue };
+            db[filter] += dy;
+            for tap in 0..9 * channels {
+                let (i, j, c) = (tap / (3 * channels), tap / channels % 3, tap % channels);
+                let place = ((row + i) * size + column + j) * channels + c;
+                dw[tap * filters + filter] += dy * x[place];
+                dx[place] += dy * weight[tap * filters + filter];
+            }
+        }
+        (dw, db, dx)
+    }
+}

@@ -1,0 +1,259 @@
+//! `husky train` as a user runs it: it learns, it repeats itself to the byte, and nothing stops it for good.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use rand::RngExt;
+use tempfile::TempDir;
+use trainer::random::{Stream, rng};
+
+/// A folder with drawn photos in `data`, and the runs of one test beside it.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    common::draw(&folder.path().join("data/training"), 1, 150);
+    common::draw(&folder.path().join("data/validation"), 2, 40);
+    folder
+}
+
+/// `husky train` with a small recipe.
+fn start(folder: &Path, run: &str, options: &[&str]) -> Command {
+    let mut command = husky(folder);
+    command.args(["train", "data", "--out", run, "--learning-rate", "0.004", "--steps-per-epoch", "20"]);
+    command.args(["--rotation-range", "10"]).args(options);
+    if !options.contains(&"--preset") {
+        command.args(["--preset", "tiny"]);
+    }
+    command
+}
+
+fn husky(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_husky"));
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn resume(folder: &Path, run: &str) -> Command {
+    let mut command = husky(folder);
+    command.args(["train", "--resume", run]);
+    command
+}
+
+fn succeed(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    output
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn read(folder: &Path, run: &str, file: &str) -> Vec<u8> {
+    fs::read(folder.join(run).join(file)).unwrap()
+}
+
+#[test]
+fn a_small_network_learns_the_drawings() {
+    let folder = folder();
+    let folder = folder.path();
+    succeed(start(folder, "run", &["--epochs", "12"]));
+    let json = folder.join("figures.json");
+    let mut evaluate = husky(folder);
+    evaluate.args(["evaluate", "run/model.safetensors", "data/validation", "--json"]).arg(&json);
+    succeed(evaluate);
+    let figures: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    assert!(figures["accuracy"].as_f64().unwrap() > 0.95, "{figures}");
+    // What training said about its best epoch is what the model file does, through the classifier's own code.
+    let metrics = String::from_utf8(read(folder, "run", "metrics.csv")).unwrap();
+    let mut metrics = csv::Reader::from_reader(metrics.as_bytes());
+    let epochs: Vec<trainer::checkpoint::Epoch> = metrics.deserialize().collect::<Result<_, _>>().unwrap();
+    let best = epochs.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss)).unwrap();
+    let auc = best.validation_roc_auc.unwrap();
+    assert!((figures["roc_auc"].as_f64().unwrap() - auc).abs() < 1e-3, "{figures} {auc}");
+    for file in ["config.toml", "checkpoint.safetensors", "skipped.csv"] {
+        assert!(folder.join("run").join(file).is_file(), "{file}");
+    }
+    assert!(String::from_utf8(read(folder, "run", "curves.svg")).unwrap().contains("validation"));
+}
+
+#[test]
+fn more_labels_take_a_softmax() {
+    let folder = folder();
+    let folder = folder.path();
+    for part in ["training", "validation"] {
+        let (from, to) = (folder.join("data").join(part).join("disc"), folder.join("data").join(part).join("round"));
+        fs::create_dir(&to).unwrap();
+        for (i, file) in fs::read_dir(&from).unwrap().enumerate() {
+            let file = file.unwrap();
+            if i % 2 == 0 {
+                fs::rename(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+    }
+    succeed(start(folder, "run", &["--epochs", "1"]));
+    let classifier = husky::Classifier::load(&read(folder, "run", "model.safetensors")).unwrap();
+    assert_eq!(classifier.spec().labels, ["disc", "round", "stripes"]);
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let folder = folder();
+    let folder = folder.path();
+    let files = ["1", "2", "4"].map(|threads| {
+        succeed(start(folder, threads, &["--epochs", "2", "--threads", threads]));
+        read(folder, threads, "checkpoint.safetensors")
+    });
+    assert!(files[0] == files[1] && files[0] == files[2]);
+    // The other way round: another seed is another model.
+    succeed(start(folder, "other", &["--epochs", "2", "--seed", "2"]));
+    assert_ne!(files[0], read(folder, "other", "checkpoint.safetensors"));
+}
+
+#[test]
+fn the_config_alone_repeats_the_run() {
+    let folder = folder();
+    let folder = folder.path();
+    succeed(start(
+        folder,
+        "first",
+        &["--epochs", "1", "--optimizer", "sgd", "--momentum", "0.5", "--positive", "stripes"],
+    ));
+    let mut again = husky(folder);
+    again.args(["train", "--config", "first/config.toml", "--out", "second"]);
+    succeed(again);
+    assert_eq!(read(folder, "first", "model.safetensors"), read(folder, "second", "model.safetensors"));
+    assert_eq!(read(folder, "first", "config.toml"), read(folder, "second", "config.toml"));
+    let mut both = husky(folder);
+    both.args(["train", "--config", "first/config.toml", "--out", "third", "--seed", "5"]);
+    let output = both.output().unwrap();
+    assert!(!output.status.success() && stderr(&output).contains("--seed"), "{}", stderr(&output));
+}
+
+#[test]
+fn killed_at_any_moment_a_run_resumes_to_the_same_bytes() {
+    let folder = folder();
+    let folder = folder.path();
+    let epochs = ["--epochs", "6"];
+    succeed(start(folder, "whole", &epochs));
+    let mut random = rng(1, Stream::Bootstrap, 0, 0);
+    let mut command = start(folder, "killed", &epochs);
+    let mut kills = 0;
+    loop {
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(random.random_range(30..900)));
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        if status.success() {
+            break;
+        }
+        assert_eq!(status.signal(), Some(9), "it must resume from whatever the kill left");
+        kills += 1;
+        // Killed before it wrote its config, it never began.
+        let begun = folder.join("killed/config.toml").is_file();
+        command = if begun { resume(folder, "killed") } else { start(folder, "killed", &epochs) };
+        if kills == 12 {
+            succeed(command);
+            break;
+        }
+    }
+    assert!(kills >= 3, "only {kills} kills hit a run at work");
+    for file in ["model.safetensors", "checkpoint.safetensors", "metrics.csv", "curves.svg"] {
+        assert!(read(folder, "whole", file) == read(folder, "killed", file), "{file} differs after {kills} kills");
+    }
+}
+
+#[test]
+fn an_interrupt_saves_the_step_and_exits_130() {
+    let folder = folder();
+    let folder = folder.path();
+    let epochs = ["--epochs", "40", "--desired-accuracy", "2", "--patience", "100"];
+    let child = start(folder, "run", &epochs).stderr(Stdio::piped()).spawn().unwrap();
+    while !folder.join("run/metrics.csv").is_file() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let before = read(folder, "run", "checkpoint.safetensors");
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("husky train --resume run"), "{}", stderr(&output));
+    assert_ne!(before, read(folder, "run", "checkpoint.safetensors"));
+}
+
+#[test]
+fn a_full_disk_keeps_the_old_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    common::draw(&folder.join("data/training"), 1, 2);
+    common::draw(&folder.join("data/validation"), 2, 2);
+    succeed(start(folder, "run", &["--preset", "logistic", "--epochs", "1"]));
+    let config = folder.join("run/config.toml");
+    fs::write(&config, fs::read_to_string(&config).unwrap().replace("epochs = 1", "epochs = 2")).unwrap();
+    let before = read(folder, "run", "checkpoint.safetensors");
+    // No file of this process may grow beyond 500 KiB, which the decoded photos stay below and the checkpoint does not:
+    // to the writer it is what a full disk is.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1000; exec \"$0\" train --resume run", env!("CARGO_BIN_EXE_husky")])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let told = "run/checkpoint.safetensors: could not be written, what was there before is kept";
+    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    assert!(before == read(folder, "run", "checkpoint.safetensors"));
+    succeed(resume(folder, "run"));
+    assert!(before != read(folder, "run", "checkpoint.safetensors"));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_and_keeps_the_last_good_epoch() {
+    let folder = folder();
+    let folder = folder.path();
+    succeed(start(folder, "run", &["--epochs", "1"]));
+    let config = folder.join("run/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        text.replace("epochs = 1", "epochs = 3").replace("learning_rate = 0.004", "learning_rate = 1e30"),
+    )
+    .unwrap();
+    let model = read(folder, "run", "model.safetensors");
+    let output = resume(folder, "run").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("smaller --learning-rate"), "{}", stderr(&output));
+    assert_eq!(model, read(folder, "run", "model.safetensors"));
+}
+
+#[test]
+fn mistakes_get_one_sentence() {
+    let folder = folder();
+    let folder = folder.path();
+    let mistakes: [(&[&str], &str); 6] = [
+        (&["train", "nowhere", "--out", "run"], "nowhere"),
+        (&["train", "data", "--out", "run", "--batch-size", "0"], "--batch-size"),
+        (&["train", "data", "--out", "run", "--momentum", "0.9"], "sgd"),
+        (&["train", "data", "--out", "run", "--date", "today"], "--date"),
+        (&["train", "--resume", "nowhere"], "nowhere/config.toml"),
+        (&["train", "--config", "nowhere.toml", "--out", "run"], "nowhere.toml"),
+    ];
+    for (arguments, fragment) in mistakes {
+        let output = husky(folder).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&output).contains(fragment), "{arguments:?}: {}", stderr(&output));
+        assert!(!folder.join("run").exists(), "{arguments:?} left a folder");
+    }
+    succeed(start(folder, "run", &["--epochs", "1"]));
+    let output = start(folder, "run", &["--epochs", "1"]).output().unwrap();
+    assert!(stderr(&output).contains("husky train --resume run"), "{}", stderr(&output));
+    // A checkpoint of another network is told apart.
+    let path = PathBuf::from("run/checkpoint.safetensors");
+    fs::copy(folder.join("run/model.safetensors"), folder.join(&path)).unwrap();
+    let output = resume(folder, "run").output().unwrap();
+    assert!(stderr(&output).contains("run/checkpoint.safetensors"), "{}", stderr(&output));
+}

@@ -1,6 +1,7 @@
 // Keeps one whole version of the site for offline use. A version is complete and checked, byte for byte, or it is not
 // there: until then, and while any page still uses it, the old version stays.
-const version = new URL(location).searchParams.get("version");
+// `cargo xtask dist` puts the version in, so that this file changes with any other, and browsers see that.
+const version = "{{VERSION}}";
 const prefix = `husky ${registration.scope} `;
 const name = prefix + version;
 
@@ -8,9 +9,7 @@ addEventListener("install", (event) => event.waitUntil(install()));
 addEventListener("activate", (event) => event.waitUntil(removeOldVersions()));
 addEventListener("fetch", (event) => {
   const { method, url } = event.request;
-  // The list of files tells whether there is a newer version, so it always comes from the network.
-  const isOurs = url.startsWith(registration.scope) && !url.endsWith("/precache.json");
-  if (method === "GET" && isOurs) event.respondWith(answer(event.request));
+  if (method === "GET" && url.startsWith(registration.scope)) event.respondWith(answer(event.request));
 });
 
 async function install() {

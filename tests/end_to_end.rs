@@ -1,0 +1,493 @@
+//! The built site in a real browser: what a visitor does, and what must not happen meanwhile.
+//!
+//! `cargo xtask test` builds the site and the native command, finds Chromium and runs this.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+mod support;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::{Value, json};
+use support::{
+    browser::{Browser, program},
+    site::{MODEL, Photos, Site},
+};
+use xtask::server::Server;
+
+/// WebDriver's names of keys.
+const TAB: char = '\u{E004}';
+const SHIFT: char = '\u{E008}';
+const ENTER: char = '\u{E007}';
+
+/// Everything ever shown, said once more at the end of every visit: nothing was stopped by the policy.
+fn no_violations(browser: &Browser) {
+    assert_eq!(browser.read("violations"), json!([]));
+    let log = browser.log();
+    assert!(!log.iter().any(|line| line.contains("Content Security Policy")), "{log:?}");
+}
+
+/// Opens a site whose answers are known, at the root of a server.
+fn open(site: &Site) -> (Server, Browser) {
+    let server = site.serve("/");
+    let browser = Browser::start();
+    browser.open_ready(&server.url());
+    (server, browser)
+}
+
+/// Waits for this number of results and returns them.
+#[track_caller]
+fn results(browser: &Browser, number: usize) -> Vec<Value> {
+    browser.until("the answers are there", &format!("results.length >= {number}"));
+    browser.read("results").as_array().unwrap().clone()
+}
+
+#[test]
+fn a_chosen_photo_gets_its_answer_and_nothing_is_asked_of_the_network() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (server, browser) = open(&site);
+    assert_eq!(browser.read("$('model').textContent"), "Model bright · 2 kB · 193 parameters · 2026-11-22");
+    browser.read("navigator.serviceWorker.ready.then(() => true)");
+    let before = server.requests();
+    browser.choose("files", &[photos.picture("snow.jpg", 220), photos.picture("night.png", 30)]);
+    let results = results(&browser, 2);
+    assert_eq!((&results[0]["file"], &results[0]["label"]), (&json!("snow.jpg"), &json!("husky")));
+    assert_eq!((&results[1]["file"], &results[1]["label"]), (&json!("night.png"), &json!("nothusky")));
+    for result in &results {
+        let both: f64 = result["probabilities"].as_array().unwrap().iter().map(|p| p.as_f64().unwrap()).sum();
+        assert!((both - 1.0).abs() < 1e-6 && result["probability"].as_f64().unwrap() > 0.5, "{result}");
+        assert!(result["milliseconds"].as_f64().unwrap() > 0.0 && result["decodedBy"] == "husky", "{result}");
+    }
+    let texts = browser.read("cards().map((card) => card.innerText)");
+    assert!(texts[0].as_str().unwrap().starts_with("Husky"), "{texts}");
+    assert!(texts[1].as_str().unwrap().starts_with("Not a husky"), "{texts}");
+    // The bar of both speaks of the husky, and so agrees with the threshold's tick.
+    let bars = browser.read("cards().map((card) => Number(card.querySelector('.bar').ariaValueNow))");
+    assert!(bars[0].as_f64().unwrap() > 50.0 && bars[1].as_f64().unwrap() < 50.0, "{bars}");
+    assert_eq!(browser.read("cards().map((card) => card.querySelector('.tick').style.left)"), json!(["50%", "50%"]));
+    browser.until("thumbnails show", "cards().every((card) => card.querySelector('img').naturalWidth === 320)");
+    assert_eq!(browser.read("$('announcement').textContent"), "2 photos: 1 × Husky, 1 × Not a husky");
+    assert_eq!(server.requests(), before, "classifying asked the network for something");
+    no_violations(&browser);
+}
+
+#[test]
+fn dropped_and_pasted_photos_are_judged() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    let data = json!({ "items": [], "files": [photos.picture("dropped.webp", 210)], "dragOperationsMask": 1 });
+    for kind in ["dragEnter", "dragOver", "drop"] {
+        // Far from the element: the whole page takes photos.
+        browser.devtools("Input.dispatchDragEvent", json!({ "type": kind, "x": 20, "y": 20, "data": data }));
+        assert_eq!(browser.read("$('frame').classList.contains('dragging')"), json!(kind != "drop"));
+    }
+    assert_eq!(results(&browser, 1)[0]["file"], "dropped.webp");
+
+    browser.devtools("Browser.grantPermissions", json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] }));
+    browser.read(
+        "(async () => {
+            const canvas = new OffscreenCanvas(40, 40);
+            canvas.getContext('2d').fillRect(0, 0, 40, 40);
+            await navigator.clipboard.write([new ClipboardItem({ 'image/png': await canvas.convertToBlob() })]);
+            return true;
+        })()",
+    );
+    let paste = json!({ "type": "keyDown", "key": "v", "code": "KeyV", "modifiers": 2, "commands": ["paste"] });
+    browser.devtools("Input.dispatchKeyEvent", paste);
+    let results = results(&browser, 2);
+    assert_eq!(results[1]["label"], "nothusky", "a black picture was pasted");
+    no_violations(&browser);
+}
+
+#[test]
+fn a_bad_photo_shows_its_error_and_the_others_go_on() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    let good = photos.picture("good.jpg", 220);
+    let bytes = fs::read(&good).unwrap();
+    let files = [
+        photos.file("cut.jpg", &bytes[..bytes.len() / 3]),
+        good,
+        photos.file("letter.pdf", b"%PDF-1.4 no picture"),
+        photos.file("empty.png", b""),
+        photos.picture("last.bmp", 20),
+    ];
+    browser.choose("files", &files);
+    assert_eq!(results(&browser, 2).len(), 2);
+    browser.until("all photos are judged", "failures.length === 3");
+    let failures = browser.read("failures.map(({ file, code }) => [file, code])");
+    assert_eq!(failures[0][0], "cut.jpg");
+    assert!(failures.as_array().unwrap().iter().all(|f| f[1].as_str().unwrap().starts_with("photo-")), "{failures}");
+    assert_eq!(browser.read("cards().filter((card) => shown(card.querySelector('.failure'))).length"), 3);
+    assert_eq!(browser.read("cards()[0].querySelector('.failure').textContent.length > 20"), true);
+    // Each can be tried again, and removed.
+    browser.read("cards()[0].querySelector('.again').click()");
+    browser.until("it was tried again", "failures.length === 4");
+    browser.read("cards()[0].querySelector('.remove').click()");
+    assert_eq!(browser.read("cards().length"), 4);
+    browser.click("clear");
+    assert_eq!(browser.read("cards().length"), 0);
+    no_violations(&browser);
+}
+
+#[test]
+fn a_format_that_only_the_browser_reads_is_judged_and_says_so() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    // 24x16 light grey pixels; nothing here can write AVIF, so they lie in a file.
+    browser.choose("files", &[photos.file("light.avif", include_bytes!("fixtures/white.avif"))]);
+    let result = &results(&browser, 1)[0];
+    assert_eq!((&result["label"], &result["decodedBy"]), (&json!("husky"), &json!("browser")));
+    browser.until("the page says so", "cards()[0].innerText.includes('decoded by the browser')");
+    no_violations(&browser);
+}
+
+#[test]
+fn another_model_can_be_loaded_and_a_bad_one_changes_nothing() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    browser.choose("files", &[photos.picture("snow.png", 220)]);
+    assert_eq!(results(&browser, 1)[0]["label"], "husky");
+
+    let mut broken = support::model::bright_model("broken");
+    let last = broken.len() - 1;
+    broken[last] ^= 1;
+    browser.choose("model-file", &[photos.file("broken.safetensors", &broken)]);
+    browser.until("the error shows", "shown($('problem'))");
+    let text = browser.read("$('problem-text').textContent");
+    assert!(text.as_str().unwrap().starts_with("broken.safetensors: "), "{text}");
+    assert!(text.as_str().unwrap().ends_with("The model bright stays in use."), "{text}");
+    assert!(browser.read("failures[0].code").as_str().unwrap().starts_with("model-"));
+    browser.choose("files", &[photos.picture("snow2.png", 220)]);
+    assert_eq!(results(&browser, 2)[1]["label"], "husky");
+
+    browser.choose("model-file", &[photos.file("other.safetensors", &support::model::dark_model("other"))]);
+    browser.until("the model changed", "$('model').textContent.startsWith('Model other') && !shown($('problem'))");
+    // The photos that are there are judged again.
+    let results = results(&browser, 4);
+    assert_eq!((&results[2]["label"], &results[3]["label"]), (&json!("nothusky"), &json!("nothusky")));
+    no_violations(&browser);
+}
+
+#[test]
+fn a_missing_model_is_an_error_that_can_be_retried() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (server, browser) = (site.serve("/"), Browser::start());
+    fs::rename(site.folder().join(MODEL), site.folder().join("away")).unwrap();
+    browser.open(&server.url());
+    browser.until("the error shows", "shown($('problem')) && $('problem-text').textContent.includes('404')");
+    assert_eq!(browser.read("failures.map(({ code }) => code)"), json!(["model-download"]));
+    browser.choose("files", &[photos.picture("snow.png", 220)]);
+    fs::rename(site.folder().join("away"), site.folder().join(MODEL)).unwrap();
+    browser.click("problem-retry");
+    assert_eq!(results(&browser, 1)[0]["label"], "husky", "the waiting photo is judged when there is a model");
+    no_violations(&browser);
+}
+
+#[test]
+fn the_camera_answers_live_and_is_released() {
+    let site = Site::bright();
+    let (server, browser) = open(&site);
+    let start = || {
+        browser.click("camera-start");
+        browser.until("the camera answers", "$('live').textContent.includes('husky') && results.length > 2");
+        browser.read("window.stream = $('video').srcObject, stream.getTracks().every((t) => t.readyState === 'live')")
+    };
+    let released = "stream.getTracks().every((track) => track.readyState === 'ended')";
+    assert_eq!(start(), true);
+    assert_eq!(browser.read("results.every(({ file, decodedBy }) => file === undefined && decodedBy === 'browser')"), true);
+
+    // Of two cameras the other one follows, and the first is off.
+    let first = browser.read("stream.getVideoTracks()[0].getSettings().deviceId");
+    browser.until("there is another camera", "shown($('camera-switch'))");
+    browser.click("camera-switch");
+    browser.until("the other camera runs", "$('video').srcObject && $('video').srcObject !== stream && results.length > 4");
+    assert_eq!(browser.read(released), true);
+    assert_ne!(browser.read("$('video').srcObject.getVideoTracks()[0].getSettings().deviceId"), first);
+
+    browser.read("window.stream = $('video').srcObject");
+    browser.click("camera-stop");
+    browser.until("stopping releases the camera", released);
+    assert!(browser.read("shown($('drop')) && !shown($('camera'))") == true);
+
+    assert_eq!(start(), true);
+    browser.cover_with_a_tab();
+    browser.until("hiding the page releases the camera", released);
+
+    browser.open_ready(&server.url());
+    assert_eq!(start(), true);
+    browser.read("host.remove()");
+    browser.until("removing the element releases the camera", released);
+    browser.read("window.count = results.length");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(browser.read("results.length - count"), 0);
+    no_violations(&browser);
+}
+
+#[test]
+fn a_refused_camera_is_an_error_and_the_page_goes_on() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    browser.read("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))");
+    browser.click("camera-start");
+    browser.until("the error shows", "shown($('problem')) && shown($('drop'))");
+    assert_eq!(browser.read("failures[0].code"), "camera-denied");
+    browser.choose("files", &[photos.picture("snow.png", 220)]);
+    results(&browser, 1);
+}
+
+#[test]
+fn it_works_offline_under_a_sub_path() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (server, browser) = (site.serve("/some/where/"), Browser::start());
+    let url = server.url();
+    browser.open_ready(&url);
+    installed(&browser);
+    server.stop();
+    browser.open_ready(&url);
+    browser.choose("files", &[photos.picture("snow.jpg", 220)]);
+    assert_eq!(results(&browser, 1)[0]["label"], "husky");
+    browser.open(&format!("{url}embed.html"));
+    browser.until("the other page is there too", "shown($('model')) && !shown($('progress'))");
+    no_violations(&browser);
+}
+
+#[test]
+fn a_new_version_takes_over_whole_or_not_at_all() {
+    let site = Site::bright();
+    let (server, browser) = open(&site);
+    let url = server.url();
+    installed(&browser);
+    let page = fs::read_to_string(site.folder().join("index.html")).unwrap();
+    let versions = "caches.keys().then((names) => names.length)";
+    let update = "navigator.serviceWorker.ready.then((r) => r.update()).then(() => true, () => true)";
+
+    // A deployment that is not complete: the list promises what is not there.
+    let whole = site.list();
+    let mut broken = whole.clone();
+    broken["files"][0]["sha256"] = json!("0".repeat(64));
+    fs::write(site.folder().join("index.html"), page.replace("<title>", "<title>New ")).unwrap();
+    site.publish(&broken);
+    browser.read(update);
+    browser.until("the half version is given up", "navigator.serviceWorker.ready.then((r) => !r.installing && !r.waiting)");
+    assert_eq!(browser.read(versions), 1);
+    browser.open_ready(&url);
+    assert_eq!(browser.read("document.title.startsWith('New')"), false, "old and new were mixed");
+
+    // The whole of it: the open page keeps the old version, the next visit has the new one.
+    fs::write(site.folder().join("precache.json"), json!({ "version": site.list()["version"], "files": whole["files"] }).to_string()).unwrap();
+    site.change("index.html", page.replace("<title>", "<title>New ").as_bytes());
+    browser.read(update);
+    browser.until("the new version waits", "navigator.serviceWorker.ready.then((r) => Boolean(r.waiting))");
+    assert_eq!(browser.read(versions), 2);
+    browser.open("about:blank");
+    server.stop();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    browser.open_ready(&url);
+    assert_eq!(browser.read("document.title.startsWith('New')"), true);
+    browser.until("the old version is gone", &format!("{versions}.then((n) => n === 1)"));
+}
+
+/// Waits until the site is kept for offline use.
+fn installed(browser: &Browser) {
+    browser.until(
+        "the site is kept for offline use",
+        "navigator.serviceWorker.ready.then((registration) => registration.active.state === 'activated')",
+    );
+}
+
+#[test]
+fn a_blog_post_elsewhere_embeds_two_elements_with_one_worker_and_one_model() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let all = tempfile::tempdir().unwrap();
+    support::site::copy(site.folder(), &all.path().join("tools/husky"));
+    // What a blogger does: copy the tag and the element, and say where the folder is.
+    let element = "<husky-classifier>";
+    let post = fs::read_to_string(site.folder().join("embed.html")).unwrap();
+    assert_eq!((post.matches("<script").count(), post.matches(element).count()), (1, 1));
+    let post = post.replace("=\"husky-classifier.js", "=\"../../tools/husky/husky-classifier.js");
+    let post = post.replacen(element, &format!("<husky-classifier></husky-classifier>{element}"), 1);
+    fs::create_dir_all(all.path().join("blog/2026")).unwrap();
+    fs::write(all.path().join("blog/2026/post.html"), post).unwrap();
+
+    let server = Server::start(all.path(), "/", std::net::TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+    let browser = Browser::start();
+    browser.open_ready(&format!("{}blog/2026/post.html", server.url()));
+    let second = |id: &str| format!("document.querySelectorAll('husky-classifier')[1].shadowRoot?.getElementById('{id}')");
+    browser.until("the second has its model too", &format!("{}?.textContent.startsWith('Model')", second("model")));
+    let loads = server.requests().iter().filter(|line| line.ends_with(MODEL)).count();
+    assert_eq!(loads, 1, "{:?}", server.requests());
+    browser.choose("files", &[photos.picture("snow.png", 220), photos.picture("night.png", 20)]);
+    results(&browser, 2);
+    assert_eq!(browser.read(&format!("{}.children.length", second("photos"))), 0);
+    assert_eq!(browser.read("workers.length"), 1);
+    // One of them may go: the other still answers.
+    browser.read("document.querySelectorAll('husky-classifier')[1].remove()");
+    browser.choose("files", &[photos.picture("day.png", 220)]);
+    results(&browser, 3);
+    assert_eq!(browser.read("workers.length"), 1);
+    no_violations(&browser);
+}
+
+#[test]
+fn a_dead_worker_is_replaced_and_only_its_photo_fails() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    // A message that is none of ours crashes it, once the first answer is there.
+    browser.read("addEventListener('husky-result', () => workers.at(-1).postMessage(null), { once: true })");
+    let files: Vec<PathBuf> = (0..8).map(|i| photos.picture(&format!("{i}.png"), 220)).collect();
+    browser.choose("files", &files);
+    browser.until("all are judged", "results.length + failures.length === 8");
+    assert_eq!(browser.read("failures.map(({ code }) => code)"), json!(["worker-died"]));
+    assert_eq!(browser.read("workers.length"), 2);
+    browser.read("cards().find((card) => shown(card.querySelector('.again'))).querySelector('.again').click()");
+    browser.until("trying again helps", "results.length === 8");
+    no_violations(&browser);
+}
+
+#[test]
+fn a_worker_that_hangs_is_stopped_after_its_time() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (server, browser) = (site.serve("/"), Browser::start());
+    // Twenty seconds pass in one.
+    browser.before_pages("const wait = setTimeout; window.setTimeout = (act, ms, ...rest) => wait(act, ms / 20, ...rest);");
+    browser.open_ready(&server.url());
+    browser.read("workers[0].terminate()");
+    browser.choose("files", &[photos.picture("a.png", 220), photos.picture("b.png", 220)]);
+    browser.until("the second is judged by a new worker", "results.length === 1");
+    assert_eq!(browser.read("failures.map(({ file, code }) => [file, code])"), json!([["a.png", "timeout"]]));
+    assert_eq!(browser.read("workers.length"), 2);
+}
+
+#[test]
+fn the_keyboard_is_enough() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    let focused = || browser.read("host.shadowRoot.activeElement?.id ?? ''");
+    browser.press(None, &[TAB]);
+    assert_eq!(focused(), "choose", "the first stop of the page");
+    assert_ne!(browser.read("getComputedStyle($('choose')).outlineStyle"), "none", "the focus can be seen");
+    browser.read("$('files').addEventListener('click', (event) => { event.preventDefault(); window.asked = true; })");
+    browser.press(None, &[ENTER]);
+    assert_eq!(browser.read("window.asked"), true);
+    browser.press(None, &[TAB, ENTER]);
+    browser.until("the camera runs", "results.length > 0");
+    assert_eq!(focused(), "camera-stop");
+    browser.press(None, &[' ']);
+    browser.until("it is off", "shown($('drop'))");
+    assert_eq!(focused(), "camera-start");
+    browser.read("(results.length = 0, true)");
+    browser.choose("files", &[photos.picture("snow.png", 220)]);
+    results(&browser, 1);
+    // Clear all, and the photo's own button.
+    browser.press(None, &[TAB]);
+    assert_eq!(focused(), "clear");
+    browser.press(None, &[TAB]);
+    assert_eq!(browser.read("host.shadowRoot.activeElement.ariaLabel"), "Remove snow.png");
+    browser.press(None, &[ENTER]);
+    assert_eq!((browser.read("cards().length"), focused()), (json!(0), json!("choose")));
+    browser.press(None, &[TAB, TAB]);
+    assert_eq!(focused(), "choose-model");
+    browser.press(Some(SHIFT), &[TAB]);
+    assert_eq!(focused(), "camera-start");
+}
+
+#[test]
+fn it_fits_a_small_screen_and_a_dark_one() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    let long = photos.picture(&format!("{}.png", "a-very-long-name".repeat(8)), 220);
+    browser.choose("files", &[long, photos.file("letter.pdf", b"no picture")]);
+    results(&browser, 1);
+    browser.until("the other failed", "failures.length === 1");
+    for width in [320, 360, 768, 1280] {
+        let screen = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false });
+        browser.devtools("Emulation.setDeviceMetricsOverride", screen);
+        let widest = browser.read("document.scrollingElement.scrollWidth");
+        assert!(widest.as_i64().unwrap() <= width, "{widest} pixels on a screen of {width}");
+    }
+    let brightness = "(rgb => rgb.reduce((a, b) => a + b) / 3)(getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number))";
+    assert!(browser.read(brightness).as_f64().unwrap() > 200.0);
+    browser.devtools("Emulation.setEmulatedMedia", json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] }));
+    assert!(browser.read(brightness).as_f64().unwrap() < 50.0);
+    let inside = brightness.replace("document.body", "$('frame')");
+    assert!(browser.read(&inside).as_f64().unwrap() < 60.0);
+}
+
+#[test]
+fn javascript_gets_typed_objects_and_coded_errors() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    let photo = photos.picture("snow.png", 220);
+    let bytes: Vec<Value> = fs::read(photo).unwrap().into_iter().map(Value::from).collect();
+    let script = format!(
+        "(async () => {{
+            const {{ Classifier }} = await import(new URL('husky.js', location));
+            const model = new Uint8Array(await (await fetch('{MODEL}')).arrayBuffer());
+            const classifier = Classifier.load(model);
+            const answer = classifier.classify(new Uint8Array({}));
+            const frame = classifier.classifyFrame(new ImageData(4, 3));
+            const codes = [];
+            for (const fails of [() => Classifier.load(model.slice(1)), () => classifier.classify(new Uint8Array(9))]) {{
+                try {{ fails(); }} catch (error) {{ codes.push([error instanceof Error, error.code, error.message.length > 20]); }}
+            }}
+            const info = classifier.info();
+            classifier.free();
+            return {{ answer, frame, info, codes }};
+        }})()",
+        json!(bytes)
+    );
+    let got = browser.read(&script);
+    assert_eq!((&got["answer"]["label"], &got["answer"]["decodedBy"]), (&json!("husky"), &json!("husky")));
+    // Transparent is white, as the page shows it.
+    assert_eq!((&got["frame"]["label"], &got["frame"]["decodedBy"]), (&json!("husky"), &json!("browser")));
+    assert_eq!(got["info"]["labels"], json!(["husky", "nothusky"]));
+    assert_eq!((&got["info"]["parameters"], &got["info"]["inputSize"]), (&json!(193), &json!(8)));
+    for code in got["codes"].as_array().unwrap() {
+        assert!(code[0] == true && code[1].is_string() && code[2] == true, "{code}");
+    }
+    assert_eq!(got["codes"][1][1], "photo-format");
+}
+
+/// The heart of the project: the page and the native command judge alike. 50 real photos where they are at hand.
+#[test]
+fn the_page_agrees_with_the_native_command() {
+    let (site, drawn) = (Site::shipped(), Photos::new());
+    let files = real_photos().unwrap_or_else(|| {
+        println!("the real photos of ../shared/data/husky/validation are not here: generated ones are used");
+        (0..50).map(|i| drawn.picture(&format!("{i}.{}", ["jpg", "png", "webp"][i % 3]), (i * 5) as u8)).collect()
+    });
+    assert_eq!(files.len(), 50);
+    let native = native(&site.folder().join(MODEL), &files);
+    let (_server, browser) = open(&site);
+    browser.choose("files", &files);
+    let page = results(&browser, files.len());
+    for (file, result) in files.iter().zip(&page) {
+        let expected = native.iter().find(|line| Path::new(line["photo"].as_str().unwrap()) == file).unwrap();
+        assert_eq!(result["label"], expected["label"], "{}", file.display());
+        let difference = result["probability"].as_f64().unwrap() - expected["probability"].as_f64().unwrap();
+        assert!(difference.abs() <= 1e-3, "{}: {difference}", file.display());
+    }
+}
+
+/// 50 photos, spread evenly over the validation set.
+fn real_photos() -> Option<Vec<PathBuf>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/husky/validation");
+    let mut all: Vec<PathBuf> = Vec::new();
+    for label in fs::read_dir(folder).ok()? {
+        all.extend(fs::read_dir(label.unwrap().path()).unwrap().map(|file| file.unwrap().path()));
+    }
+    all.sort();
+    Some((0..50).map(|i| all[i * all.len() / 50].clone()).collect())
+}
+
+/// What `husky predict --json` says, an object for each photo.
+fn native(model: &Path, files: &[PathBuf]) -> Vec<Value> {
+    let output = Command::new(program("HUSKY_BINARY")).arg("predict").arg(model).args(files).arg("--json").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}

@@ -30,7 +30,7 @@ pub use worker::{Request, answer};
 
 /// Runs when the module is instantiated, on the page and in the worker.
 #[wasm_bindgen(start)]
-fn start() {
+pub fn start() {
     std::panic::set_hook(Box::new(throw));
 }
 

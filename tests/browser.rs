@@ -1,0 +1,101 @@
+//! What JavaScript gets, and the engine itself, in a real browser: `cargo xtask test`.
+#![cfg(target_arch = "wasm32")]
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+#[path = "common/mod.rs"]
+mod common;
+#[path = "support/golden.rs"]
+mod golden;
+#[path = "support/model.rs"]
+mod model;
+
+use husky::web::{Answer, Classifier, DecodedBy, ModelInfo};
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use js_sys::Reflect;
+use wasm_bindgen::{Clamped, JsCast, JsValue};
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+use web_sys::ImageData;
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+fn photo(brightness: u8, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let picture = DynamicImage::from(RgbImage::from_pixel(20, 10, Rgb([brightness; 3])));
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn get(object: &JsValue, key: &str) -> JsValue {
+    Reflect::get(object, &key.into()).unwrap()
+}
+
+#[wasm_bindgen_test]
+fn answers_are_plain_objects() {
+    let classifier = Classifier::load(&model::bright_model("bright")).unwrap();
+    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp] {
+        for (brightness, label) in [(250, "husky"), (5, "nothusky")] {
+            let object = classifier.classify(&photo(brightness, format)).unwrap();
+            assert_eq!(get(&object, "label"), label);
+            assert_eq!(get(&object, "decodedBy"), "husky");
+            assert!(get(&object, "milliseconds").as_f64().unwrap() >= 0.0);
+            assert_eq!(js_sys::Array::from(&get(&object, "probabilities")).length(), 2);
+            let answer: Answer = serde_wasm_bindgen::from_value(object).unwrap();
+            assert!(answer.probability > 0.9 && answer.probability < 1.0);
+        }
+    }
+}
+
+#[wasm_bindgen_test]
+fn frames_are_judged_like_photos() {
+    let classifier = Classifier::load(&model::bright_model("bright")).unwrap();
+    let rgba = [250, 250, 250, 255].repeat(200);
+    let frame = ImageData::new_with_u8_clamped_array(Clamped(&rgba), 20).unwrap();
+    let frame: Answer = serde_wasm_bindgen::from_value(classifier.classify_frame(&frame).unwrap()).unwrap();
+    let photo = classifier.classify(&photo(250, ImageFormat::Png)).unwrap();
+    let photo: Answer = serde_wasm_bindgen::from_value(photo).unwrap();
+    assert_eq!((&frame.label, frame.probability), (&photo.label, photo.probability));
+    assert_eq!(frame.decoded_by, DecodedBy::Browser);
+}
+
+#[wasm_bindgen_test]
+fn a_model_says_what_it_is() {
+    let file = model::bright_model("bright");
+    let info: ModelInfo = serde_wasm_bindgen::from_value(Classifier::load(&file).unwrap().info()).unwrap();
+    assert_eq!((info.name.as_str(), info.parameters, info.bytes, info.input_size), ("bright", 193, file.len(), 8));
+    assert_eq!((info.labels, info.threshold), (vec!["husky".to_owned(), "nothusky".to_owned()], 0.5));
+    assert_eq!(info.date.as_deref(), Some("2026-11-22"));
+}
+
+#[wasm_bindgen_test]
+fn errors_are_error_objects_with_a_code() {
+    let classifier = Classifier::load(&model::bright_model("bright")).unwrap();
+    let failure = classifier.classify(b"no photo").err().unwrap();
+    assert_eq!(failure.code, "photo-format");
+    let error = JsValue::from(failure);
+    assert!(error.is_instance_of::<js_sys::Error>());
+    assert_eq!(get(&error, "code"), "photo-format");
+    assert!(get(&error, "message").as_string().unwrap().len() > 20);
+}
+
+#[wasm_bindgen_test]
+fn every_hostile_model_is_refused_with_its_own_error() {
+    let table = common::hostile::table();
+    assert!(table.len() >= 40);
+    for row in table {
+        let failure = Classifier::load(&row.bytes).err().unwrap_or_else(|| panic!("{} was loaded", row.name));
+        assert_eq!(failure.code, row.code, "{}", row.name);
+        assert!(failure.message.contains(row.message), "{}: {}", row.name, failure.message);
+    }
+    assert!(Classifier::load(&common::hostile::good()).is_ok());
+}
+
+#[wasm_bindgen_test]
+fn the_engine_equals_candle() {
+    common::candle_forward::compare_all();
+}
+
+#[wasm_bindgen_test]
+fn the_verdict_is_the_native_one() {
+    golden::check();
+}
+

@@ -98,4 +98,3 @@ fn the_engine_equals_candle() {
 fn the_verdict_is_the_native_one() {
     golden::check();
 }
-

@@ -87,7 +87,10 @@ fn dropped_and_pasted_photos_are_judged() {
     }
     assert_eq!(results(&browser, 1)[0]["file"], "dropped.webp");
 
-    browser.devtools("Browser.grantPermissions", json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] }));
+    browser.devtools(
+        "Browser.grantPermissions",
+        json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] }),
+    );
     browser.read(
         "(async () => {
             const canvas = new OffscreenCanvas(40, 40);
@@ -199,13 +202,19 @@ fn the_camera_answers_live_and_is_released() {
     };
     let released = "stream.getTracks().every((track) => track.readyState === 'ended')";
     assert_eq!(start(), true);
-    assert_eq!(browser.read("results.every(({ file, decodedBy }) => file === undefined && decodedBy === 'browser')"), true);
+    assert_eq!(
+        browser.read("results.every(({ file, decodedBy }) => file === undefined && decodedBy === 'browser')"),
+        true
+    );
 
     // Of two cameras the other one follows, and the first is off.
     let first = browser.read("stream.getVideoTracks()[0].getSettings().deviceId");
     browser.until("there is another camera", "shown($('camera-switch'))");
     browser.click("camera-switch");
-    browser.until("the other camera runs", "$('video').srcObject && $('video').srcObject !== stream && results.length > 4");
+    browser.until(
+        "the other camera runs",
+        "$('video').srcObject && $('video').srcObject !== stream && results.length > 4",
+    );
     assert_eq!(browser.read(released), true);
     assert_ne!(browser.read("$('video').srcObject.getVideoTracks()[0].getSettings().deviceId"), first);
 
@@ -232,7 +241,8 @@ fn the_camera_answers_live_and_is_released() {
 fn a_refused_camera_is_an_error_and_the_page_goes_on() {
     let (site, photos) = (Site::bright(), Photos::new());
     let (_server, browser) = open(&site);
-    browser.read("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))");
+    browser
+        .read("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))");
     browser.click("camera-start");
     browser.until("the error shows", "shown($('problem')) && shown($('drop'))");
     assert_eq!(browser.read("failures[0].code"), "camera-denied");
@@ -273,13 +283,20 @@ fn a_new_version_takes_over_whole_or_not_at_all() {
     fs::write(site.folder().join("index.html"), page.replace("<title>", "<title>New ")).unwrap();
     site.publish(&broken);
     browser.read(update);
-    browser.until("the half version is given up", "navigator.serviceWorker.ready.then((r) => !r.installing && !r.waiting)");
+    browser.until(
+        "the half version is given up",
+        "navigator.serviceWorker.ready.then((r) => !r.installing && !r.waiting)",
+    );
     assert_eq!(browser.read(versions), 1);
     browser.open_ready(&url);
     assert_eq!(browser.read("document.title.startsWith('New')"), false, "old and new were mixed");
 
     // The whole of it: the open page keeps the old version, the next visit has the new one.
-    fs::write(site.folder().join("precache.json"), json!({ "version": site.list()["version"], "files": whole["files"] }).to_string()).unwrap();
+    fs::write(
+        site.folder().join("precache.json"),
+        json!({ "version": site.list()["version"], "files": whole["files"] }).to_string(),
+    )
+    .unwrap();
     site.change("index.html", page.replace("<title>", "<title>New ").as_bytes());
     browser.read(update);
     browser.until("the new version waits", "navigator.serviceWorker.ready.then((r) => Boolean(r.waiting))");
@@ -317,7 +334,8 @@ fn a_blog_post_elsewhere_embeds_two_elements_with_one_worker_and_one_model() {
     let server = Server::start(all.path(), "/", std::net::TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
     let browser = Browser::start();
     browser.open_ready(&format!("{}blog/2026/post.html", server.url()));
-    let second = |id: &str| format!("document.querySelectorAll('husky-classifier')[1].shadowRoot?.getElementById('{id}')");
+    let second =
+        |id: &str| format!("document.querySelectorAll('husky-classifier')[1].shadowRoot?.getElementById('{id}')");
     browser.until("the second has its model too", &format!("{}?.textContent.startsWith('Model')", second("model")));
     let loads = server.requests().iter().filter(|line| line.ends_with(MODEL)).count();
     assert_eq!(loads, 1, "{:?}", server.requests());
@@ -354,7 +372,9 @@ fn a_worker_that_hangs_is_stopped_after_its_time() {
     let (site, photos) = (Site::bright(), Photos::new());
     let (server, browser) = (site.serve("/"), Browser::start());
     // Twenty seconds pass in one.
-    browser.before_pages("const wait = setTimeout; window.setTimeout = (act, ms, ...rest) => wait(act, ms / 20, ...rest);");
+    browser.before_pages(
+        "const wait = setTimeout; window.setTimeout = (act, ms, ...rest) => wait(act, ms / 20, ...rest);",
+    );
     browser.open_ready(&server.url());
     browser.read("workers[0].terminate()");
     browser.choose("files", &[photos.picture("a.png", 220), photos.picture("b.png", 220)]);
@@ -409,10 +429,17 @@ fn it_fits_a_small_screen_and_a_dark_one() {
         browser.devtools("Emulation.setDeviceMetricsOverride", screen);
         let widest = browser.read("document.scrollingElement.scrollWidth");
         assert!(widest.as_i64().unwrap() <= width, "{widest} pixels on a screen of {width}");
+        // The element's frame cuts off what is too wide, so it is asked too.
+        let cut = "[...$('frame').querySelectorAll('*')].filter((part) => shown(part) && !part.closest('.unseen')
+            && part.getBoundingClientRect().right > $('frame').getBoundingClientRect().right).map((part) => part.className)";
+        assert_eq!(browser.read(cut), json!([]), "cut off at {width} pixels");
     }
     let brightness = "(rgb => rgb.reduce((a, b) => a + b) / 3)(getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number))";
     assert!(browser.read(brightness).as_f64().unwrap() > 200.0);
-    browser.devtools("Emulation.setEmulatedMedia", json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] }));
+    browser.devtools(
+        "Emulation.setEmulatedMedia",
+        json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] }),
+    );
     assert!(browser.read(brightness).as_f64().unwrap() < 50.0);
     let inside = brightness.replace("document.body", "$('frame')");
     assert!(browser.read(&inside).as_f64().unwrap() < 60.0);
@@ -487,7 +514,8 @@ fn real_photos() -> Option<Vec<PathBuf>> {
 
 /// What `husky predict --json` says, an object for each photo.
 fn native(model: &Path, files: &[PathBuf]) -> Vec<Value> {
-    let output = Command::new(program("HUSKY_BINARY")).arg("predict").arg(model).args(files).arg("--json").output().unwrap();
+    let output =
+        Command::new(program("HUSKY_BINARY")).arg("predict").arg(model).args(files).arg("--json").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

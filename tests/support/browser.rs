@@ -58,7 +58,9 @@ impl Browser {
         let port = BufReader::new(driver.stdout.take().unwrap())
             .lines()
             .map_while(Result::ok)
-            .find_map(|line| line.strip_suffix('.')?.rsplit_once("started successfully on port ")?.1.parse::<u16>().ok())
+            .find_map(|line| {
+                line.strip_suffix('.')?.rsplit_once("started successfully on port ")?.1.parse::<u16>().ok()
+            })
             .expect("chromedriver did not say its port");
         let profile = tempfile::tempdir().unwrap();
         let capabilities = json!({
@@ -76,7 +78,8 @@ impl Browser {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
         builder.capabilities(capabilities.as_object().unwrap().clone());
-        let client = runtime.block_on(builder.connect(&format!("http://127.0.0.1:{port}"))).expect("no browser session");
+        let client =
+            runtime.block_on(builder.connect(&format!("http://127.0.0.1:{port}"))).expect("no browser session");
         let browser = Self { runtime, client: Some(client), driver, _profile: profile };
         browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": SPY }));
         browser
@@ -101,7 +104,9 @@ impl Browser {
     /// What the JavaScript expression is, in the page; a promise is awaited.
     pub fn read(&self, expression: &str) -> Value {
         let script = format!("{TOOLS} return ({expression});");
-        self.runtime.block_on(self.client().execute(&script, Vec::new())).unwrap_or_else(|e| panic!("{expression}: {e}"))
+        self.runtime
+            .block_on(self.client().execute(&script, Vec::new()))
+            .unwrap_or_else(|e| panic!("{expression}: {e}"))
     }
 
     /// Waits until the expression is truthy, and returns it.
@@ -218,5 +223,6 @@ impl WebDriverCompatibleCommand for Extension {
 /// What `cargo xtask test` found, built or downloaded for these tests.
 pub fn program(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable);
-    path.unwrap_or_else(|| panic!("the variable {variable} is not set: run these tests through `cargo xtask test`")).into()
+    path.unwrap_or_else(|| panic!("the variable {variable} is not set: run these tests through `cargo xtask test`"))
+        .into()
 }

@@ -24,14 +24,15 @@ fn logistic(name: &str, slope: f32) -> Vec<u8> {
     let spec = Spec {
         name: name.to_owned(),
         input: Input { size, mean: [127.5; 3], scale: [1.0 / 127.5; 3], resize: Resize::StretchTriangle },
-        architecture: Architecture(vec![
-            Layer::Flatten,
-            Layer::Dense { units: 1, activation: Activation::Linear },
-        ]),
+        architecture: Architecture(vec![Layer::Flatten, Layer::Dense { units: 1, activation: Activation::Linear }]),
         labels: vec!["husky".to_owned(), "nothusky".to_owned()],
         temperature: 1.0,
         threshold: 0.5,
-        provenance: Provenance { version: "0.1.0".to_owned(), date: Some("2026-11-22".to_owned()), ..Provenance::default() },
+        provenance: Provenance {
+            version: "0.1.0".to_owned(),
+            date: Some("2026-11-22".to_owned()),
+            ..Provenance::default()
+        },
     };
     let values = (size * size * 3) as usize;
     let tensors = BTreeMap::from([

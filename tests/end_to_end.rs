@@ -110,10 +110,10 @@ fn dropped_and_pasted_photos_are_judged() {
 fn a_bad_photo_shows_its_error_and_the_others_go_on() {
     let (site, photos) = (Site::bright(), Photos::new());
     let (_server, browser) = open(&site);
-    let good = photos.picture("good.jpg", 220);
+    let good = photos.picture("good.png", 220);
     let bytes = fs::read(&good).unwrap();
     let files = [
-        photos.file("cut.jpg", &bytes[..bytes.len() / 3]),
+        photos.file("cut.png", &bytes[..bytes.len() / 3]),
         good,
         photos.file("letter.pdf", b"%PDF-1.4 no picture"),
         photos.file("empty.png", b""),
@@ -123,7 +123,7 @@ fn a_bad_photo_shows_its_error_and_the_others_go_on() {
     assert_eq!(results(&browser, 2).len(), 2);
     browser.until("all photos are judged", "failures.length === 3");
     let failures = browser.read("failures.map(({ file, code }) => [file, code])");
-    assert_eq!(failures[0][0], "cut.jpg");
+    assert_eq!(failures[0][0], "cut.png");
     assert!(failures.as_array().unwrap().iter().all(|f| f[1].as_str().unwrap().starts_with("photo-")), "{failures}");
     assert_eq!(browser.read("cards().filter((card) => shown(card.querySelector('.failure'))).length"), 3);
     assert_eq!(browser.read("cards()[0].querySelector('.failure').textContent.length > 20"), true);

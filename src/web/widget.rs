@@ -241,7 +241,10 @@ impl Inner {
         if files.is_empty() {
             return;
         }
-        self.hide_problem();
+        // A model that is missing stays a problem.
+        if self.model().is_some() {
+            self.hide_problem();
+        }
         for file in files {
             let photo = Rc::new_cyclic(|photo: &Weak<Photo>| {
                 let act = |act: fn(&Rc<Self>, &Rc<Photo>)| {

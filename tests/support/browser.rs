@@ -182,11 +182,6 @@ impl Browser {
         entries.as_array().unwrap().iter().map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// A picture of the page, for people.
-    pub fn screenshot(&self, file: &Path) {
-        std::fs::write(file, self.runtime.block_on(self.client().screenshot()).unwrap()).unwrap();
-    }
-
     fn client(&self) -> &Client {
         self.client.as_ref().unwrap()
     }

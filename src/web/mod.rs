@@ -10,6 +10,7 @@
 
 mod bridge;
 mod camera;
+mod card;
 mod classifier;
 mod display;
 mod dom;

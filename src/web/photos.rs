@@ -1,126 +1,173 @@
-//! The list of photos: a card for each, with its thumbnail and its answer.
+//! The list of photos: how they come, how they are judged, what came out.
 
-use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 
-use gloo_events::EventListener;
-use gloo_file::ObjectUrl;
-use wasm_bindgen::JsCast;
-use web_sys::{Element, File, HtmlElement, HtmlImageElement, HtmlTemplateElement};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{ClipboardEvent, DragEvent, File, FileList, HtmlInputElement};
 
-use super::{Answer, DecodedBy, Failure, ModelInfo, display, dom};
+use super::{
+    card::{Card, State},
+    dom,
+    widget::Inner,
+};
 
-/// A photo on the page. Dropping it takes its card away and gives its thumbnail's memory back.
-pub(super) struct Photo {
-    pub file: File,
-    pub state: RefCell<State>,
-    /// Counts the judgements, so that one that was overtaken can be told.
-    pub turn: Cell<u32>,
-    card: HtmlElement,
-    _thumbnail: ObjectUrl,
-    _listeners: [EventListener; 3],
-}
+/// The list.
+impl Inner {
+    /// Takes photos into the list and judges them.
+    pub fn add(self: &Rc<Self>, files: Vec<File>) {
+        if files.is_empty() {
+            return;
+        }
+        // A model that is missing stays a problem.
+        if self.model().is_some() {
+            self.hide_problem();
+        }
+        for file in files {
+            let photo = Rc::new_cyclic(|photo: &Weak<Card>| {
+                let act = |act: fn(&Rc<Self>, &Rc<Card>)| {
+                    let (this, photo) = (Rc::downgrade(self), photo.clone());
+                    move || {
+                        if let (Some(this), Some(photo)) = (this.upgrade(), photo.upgrade()) {
+                            act(&this, &photo);
+                        }
+                    }
+                };
+                let list = self.part("photos");
+                Card::new(&dom::part(&self.root, "photo"), &list, file, act(Self::judge), act(Self::remove))
+            });
+            self.photos.borrow_mut().push(photo.clone());
+            self.judge(&photo);
+        }
+        self.summarize();
+    }
 
-/// What is known about a photo.
-pub(super) enum State {
-    Waiting,
-    /// The answer in words.
-    Answered(String),
-    Failed,
-}
-
-impl Photo {
-    /// Puts a card at the end of `list`.
-    pub fn new(
-        template: &HtmlTemplateElement,
-        list: &Element,
-        file: File,
-        again: impl Fn() + 'static,
-        remove: impl Fn() + 'static,
-    ) -> Self {
-        let card: HtmlElement = dom::copy(template);
-        let name: HtmlElement = dom::child(&card, "name");
-        name.set_text_content(Some(&file.name()));
-        name.set_title(&file.name());
-        dom::set(&dom::child(&card, "remove"), "aria-label", &format!("Remove {}", file.name()));
-        dom::set(&dom::child(&card, "again"), "aria-label", &format!("Try {} again", file.name()));
-
-        let thumbnail = ObjectUrl::from(gloo_file::File::from(file.clone()));
-        let image: HtmlImageElement = dom::child(&card, "image");
-        image.set_src(&thumbnail);
-        let listeners = [
-            // The browser may be unable to show what this crate decodes, or neither can.
-            EventListener::once(&image, "error", |event| {
-                if let Some(image) = event.target() {
-                    dom::set(image.unchecked_ref(), "class", "image broken");
+    /// Judges a photo, now or when there is a model.
+    pub fn judge(self: &Rc<Self>, photo: &Rc<Card>) {
+        let Some(model) = self.model() else { return };
+        photo.show_waiting();
+        let turn = photo.turn.get() + 1;
+        photo.turn.set(turn);
+        self.summarize();
+        let file = photo.file.clone();
+        let (this, photo) = (Rc::downgrade(self), Rc::downgrade(photo));
+        let wanted = photo.clone();
+        let is_wanted = move || wanted.upgrade().is_some_and(|photo| photo.turn.get() == turn);
+        spawn_local(async move {
+            let Some(outcome) = model.classify(&file, is_wanted.clone()).await else { return };
+            let (Some(this), Some(photo), true) = (this.upgrade(), photo.upgrade(), is_wanted()) else { return };
+            match outcome {
+                Ok(answer) => {
+                    photo.show_answer(&model.info, &answer);
+                    this.judged(&photo);
+                    this.answered(Some(&photo.file), &answer);
                 }
-            }),
-            EventListener::new(&dom::child::<Element>(&card, "again"), "click", move |_| again()),
-            EventListener::new(&dom::child::<Element>(&card, "remove"), "click", move |_| remove()),
-        ];
-        // Appending to an element of our own can't fail.
-        let _ = list.append_child(&card);
-        Self {
-            file,
-            state: RefCell::new(State::Waiting),
-            turn: Cell::new(0),
-            card,
-            _thumbnail: thumbnail,
-            _listeners: listeners,
+                Err(failure) => {
+                    photo.show_failure(&failure);
+                    this.judged(&photo);
+                    this.dispatch_error(Some(&photo.file), &failure);
+                }
+            }
+        });
+    }
+
+    fn remove(self: &Rc<Self>, photo: &Rc<Card>) {
+        self.photos.borrow_mut().retain(|other| !Rc::ptr_eq(other, photo));
+        self.summarize();
+        // The button that had the focus goes with its card.
+        let _ = self.part("choose").focus();
+    }
+
+    pub fn clear(self: &Rc<Self>) {
+        self.photos.borrow_mut().clear();
+        self.summarize();
+        let _ = self.part("choose").focus();
+    }
+
+    /// Tells people who can't see it what came out, once everything is judged: a hundred answers are no announcement.
+    fn judged(&self, last: &Card) {
+        self.judged.set(self.judged.get() + 1);
+        self.summarize();
+        let photos = self.photos.borrow();
+        if !photos.iter().any(|photo| matches!(*photo.state.borrow(), State::Waiting)) {
+            let text = if self.judged.take() == 1 {
+                last.sentence()
+            } else {
+                self.part("summary").text_content().unwrap_or_default()
+            };
+            self.announce(&text);
         }
     }
 
-    /// Shows that the photo is being judged.
-    pub fn show_waiting(&self) {
-        self.state.replace(State::Waiting);
-        self.show("photo", "Judging…", "", "");
-        dom::set(&self.card, "aria-busy", "true");
-    }
-
-    /// Shows an answer.
-    pub fn show_answer(&self, info: &ModelInfo, answer: &Answer) {
-        let words = display::words(&info.labels, &answer.label);
-        let (label, probability) = display::shown(info, answer);
-        let time = match answer.decoded_by {
-            DecodedBy::Husky => format!("{:.0} ms", answer.milliseconds),
-            DecodedBy::Browser => format!("{:.0} ms · decoded by the browser", answer.milliseconds),
+    /// The line over the list: `3 photos: 2 Husky, 1 Not a husky`.
+    fn summarize(&self) {
+        let photos = self.photos.borrow();
+        let mut counts: Vec<(String, usize)> = Vec::new();
+        let mut waiting = 0;
+        for photo in photos.iter() {
+            let words = match &*photo.state.borrow() {
+                State::Waiting => {
+                    waiting += 1;
+                    continue;
+                }
+                State::Answered(words) => words.clone(),
+                State::Failed => "no answer".to_owned(),
+            };
+            match counts.iter_mut().find(|(known, _)| *known == words) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((words, 1)),
+            }
+        }
+        let total = photos.len();
+        let text = if waiting > 0 {
+            format!("{} of {total} judged", total - waiting)
+        } else {
+            let counts: Vec<String> = counts.iter().map(|(words, count)| format!("{count} × {words}")).collect();
+            format!("{total} {}: {}", if total == 1 { "photo" } else { "photos" }, counts.join(", "))
         };
-        let class = if display::is_positive(info, answer) { "photo positive" } else { "photo" };
-        self.show(class, &words, &format!("{} {label}", display::percent(probability)), &time);
-        display::fill(&dom::child(&self.card, "bar"), info, answer);
-        self.state.replace(State::Answered(words));
-    }
-
-    /// Shows what went wrong.
-    pub fn show_failure(&self, failure: &Failure) {
-        self.show("photo failed", "No answer", "", "");
-        let text: Element = dom::child(&self.card, "failure");
-        text.set_text_content(Some(&format!("{}.", failure.message)));
-        dom::show(&text, true);
-        dom::show(&dom::child(&self.card, "again"), true);
-        self.state.replace(State::Failed);
-    }
-
-    /// Name and answer in one sentence.
-    pub fn sentence(&self) -> String {
-        let state = self.state.borrow();
-        let outcome = if let State::Answered(words) = &*state { words } else { "no answer" };
-        format!("{}: {outcome}", self.file.name())
-    }
-
-    fn show(&self, class: &str, label: &str, percent: &str, time: &str) {
-        dom::set(&self.card, "aria-busy", "false");
-        self.card.set_class_name(class);
-        for (part, text) in [("label", label), ("percent", percent), ("time", time)] {
-            dom::child::<Element>(&self.card, part).set_text_content(Some(text));
-        }
-        for part in ["bar", "failure", "again"] {
-            dom::show(&dom::child(&self.card, part), false);
-        }
+        self.part("summary").set_text_content(Some(&text));
+        dom::show(&self.part("results"), total > 0);
     }
 }
 
-impl Drop for Photo {
-    fn drop(&mut self) {
-        self.card.remove();
+/// Drop and paste.
+impl Inner {
+    pub fn drag(&self, event: &DragEvent) {
+        let types = event.data_transfer().map(|data| data.types()).unwrap_or_default();
+        if types.includes(&"Files".into(), 0) {
+            event.prevent_default();
+            self.set_dragging(true);
+        }
     }
+
+    pub fn dropped(self: &Rc<Self>, event: &DragEvent) {
+        self.set_dragging(false);
+        let Some(data) = event.data_transfer() else { return };
+        if data.types().includes(&"Files".into(), 0) {
+            event.prevent_default();
+            self.add(files(data.files()));
+        }
+    }
+
+    pub fn pasted(self: &Rc<Self>, event: &ClipboardEvent) {
+        let pasted = files(event.clipboard_data().and_then(|data| data.files()));
+        if !pasted.is_empty() {
+            event.prevent_default();
+            self.add(pasted);
+        }
+    }
+
+    pub fn set_dragging(&self, dragging: bool) {
+        self.part("frame").set_class_name(if dragging { "frame dragging" } else { "frame" });
+    }
+}
+
+/// The files that the user chose; the input can be used again, even for the same ones.
+pub(super) fn take(input: &HtmlInputElement) -> Vec<File> {
+    let chosen = files(input.files());
+    input.set_value("");
+    chosen
+}
+
+fn files(list: Option<FileList>) -> Vec<File> {
+    list.map_or_else(Vec::new, |list| (0..list.length()).filter_map(|i| list.item(i)).collect())
 }

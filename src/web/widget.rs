@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    rc::{Rc, Weak},
+    rc::Rc,
 };
 
 use gloo_events::{EventListener, EventListenerOptions};
@@ -10,17 +10,18 @@ use js_sys::{Object, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{
-    ClipboardEvent, CustomEvent, CustomEventInit, DragEvent, Event, EventTarget, File, FileList, HtmlElement,
-    HtmlInputElement, HtmlProgressElement, ShadowRoot, ShadowRootInit, ShadowRootMode, Url,
+    CustomEvent, CustomEventInit, DragEvent, Event, EventTarget, File, HtmlElement, HtmlInputElement,
+    HtmlProgressElement, ShadowRoot, ShadowRootInit, ShadowRootMode, Url,
 };
 
 use super::{
     Answer, Failure, bridge,
     camera::{self, Session},
+    card::Card,
     classifier::to_js,
     display, dom,
     model::Model,
-    photos::{Photo, State},
+    photos::take,
 };
 
 /// A `<husky-classifier>` in the page. `free()` ends it: camera, listeners, thumbnails and model.
@@ -37,9 +38,9 @@ pub(super) struct Inner {
     model: RefCell<Option<Rc<Model>>>,
     /// Counts the models that were asked for, so that one that was overtaken can be told.
     model_turn: Cell<u32>,
-    photos: RefCell<Vec<Rc<Photo>>>,
+    pub photos: RefCell<Vec<Rc<Card>>>,
     /// Photos judged since the last announcement.
-    judged: Cell<usize>,
+    pub judged: Cell<usize>,
     pub camera: RefCell<Option<Rc<Session>>>,
     last_live: RefCell<String>,
     listeners: RefCell<Vec<EventListener>>,
@@ -151,7 +152,7 @@ impl Inner {
         dom::part(&self.root, id)
     }
 
-    fn part(&self, id: &str) -> HtmlElement {
+    pub fn part(&self, id: &str) -> HtmlElement {
         dom::part(&self.root, id)
     }
 }
@@ -234,156 +235,6 @@ impl Inner {
     }
 }
 
-/// Photos.
-impl Inner {
-    /// Takes photos into the list and judges them.
-    fn add(self: &Rc<Self>, files: Vec<File>) {
-        if files.is_empty() {
-            return;
-        }
-        // A model that is missing stays a problem.
-        if self.model().is_some() {
-            self.hide_problem();
-        }
-        for file in files {
-            let photo = Rc::new_cyclic(|photo: &Weak<Photo>| {
-                let act = |act: fn(&Rc<Self>, &Rc<Photo>)| {
-                    let (this, photo) = (Rc::downgrade(self), photo.clone());
-                    move || {
-                        if let (Some(this), Some(photo)) = (this.upgrade(), photo.upgrade()) {
-                            act(&this, &photo);
-                        }
-                    }
-                };
-                let list = self.part("photos");
-                Photo::new(&dom::part(&self.root, "photo"), &list, file, act(Self::judge), act(Self::remove))
-            });
-            self.photos.borrow_mut().push(photo.clone());
-            self.judge(&photo);
-        }
-        self.summarize();
-    }
-
-    /// Judges a photo, now or when there is a model.
-    fn judge(self: &Rc<Self>, photo: &Rc<Photo>) {
-        let Some(model) = self.model() else { return };
-        photo.show_waiting();
-        let turn = photo.turn.get() + 1;
-        photo.turn.set(turn);
-        self.summarize();
-        let file = photo.file.clone();
-        let (this, photo) = (Rc::downgrade(self), Rc::downgrade(photo));
-        let wanted = photo.clone();
-        let is_wanted = move || wanted.upgrade().is_some_and(|photo| photo.turn.get() == turn);
-        spawn_local(async move {
-            let Some(outcome) = model.classify(&file, is_wanted.clone()).await else { return };
-            let (Some(this), Some(photo), true) = (this.upgrade(), photo.upgrade(), is_wanted()) else { return };
-            match outcome {
-                Ok(answer) => {
-                    photo.show_answer(&model.info, &answer);
-                    this.judged(&photo);
-                    this.answered(Some(&photo.file), &answer);
-                }
-                Err(failure) => {
-                    photo.show_failure(&failure);
-                    this.judged(&photo);
-                    this.dispatch_error(Some(&photo.file), &failure);
-                }
-            }
-        });
-    }
-
-    fn remove(self: &Rc<Self>, photo: &Rc<Photo>) {
-        self.photos.borrow_mut().retain(|other| !Rc::ptr_eq(other, photo));
-        self.summarize();
-        // The button that had the focus goes with its card.
-        let _ = self.part("choose").focus();
-    }
-
-    fn clear(self: &Rc<Self>) {
-        self.photos.borrow_mut().clear();
-        self.summarize();
-        let _ = self.part("choose").focus();
-    }
-
-    /// Tells people who can't see it what came out, once everything is judged: a hundred answers are no announcement.
-    fn judged(&self, last: &Photo) {
-        self.judged.set(self.judged.get() + 1);
-        self.summarize();
-        let photos = self.photos.borrow();
-        if !photos.iter().any(|photo| matches!(*photo.state.borrow(), State::Waiting)) {
-            let text = if self.judged.take() == 1 {
-                last.sentence()
-            } else {
-                self.part("summary").text_content().unwrap_or_default()
-            };
-            self.announce(&text);
-        }
-    }
-
-    /// The line over the list: `3 photos: 2 Husky, 1 Not a husky`.
-    fn summarize(&self) {
-        let photos = self.photos.borrow();
-        let mut counts: Vec<(String, usize)> = Vec::new();
-        let mut waiting = 0;
-        for photo in photos.iter() {
-            let words = match &*photo.state.borrow() {
-                State::Waiting => {
-                    waiting += 1;
-                    continue;
-                }
-                State::Answered(words) => words.clone(),
-                State::Failed => "no answer".to_owned(),
-            };
-            match counts.iter_mut().find(|(known, _)| *known == words) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((words, 1)),
-            }
-        }
-        let total = photos.len();
-        let text = if waiting > 0 {
-            format!("{} of {total} judged", total - waiting)
-        } else {
-            let counts: Vec<String> = counts.iter().map(|(words, count)| format!("{count} × {words}")).collect();
-            format!("{total} {}: {}", if total == 1 { "photo" } else { "photos" }, counts.join(", "))
-        };
-        self.part("summary").set_text_content(Some(&text));
-        dom::show(&self.part("results"), total > 0);
-    }
-}
-
-/// Drop and paste.
-impl Inner {
-    fn drag(&self, event: &DragEvent) {
-        let types = event.data_transfer().map(|data| data.types()).unwrap_or_default();
-        if types.includes(&"Files".into(), 0) {
-            event.prevent_default();
-            self.set_dragging(true);
-        }
-    }
-
-    fn dropped(self: &Rc<Self>, event: &DragEvent) {
-        self.set_dragging(false);
-        let Some(data) = event.data_transfer() else { return };
-        if data.types().includes(&"Files".into(), 0) {
-            event.prevent_default();
-            self.add(files(data.files()));
-        }
-    }
-
-    fn pasted(self: &Rc<Self>, event: &ClipboardEvent) {
-        let pasted = files(event.clipboard_data().and_then(|data| data.files()));
-        if !pasted.is_empty() {
-            event.prevent_default();
-            self.add(pasted);
-        }
-    }
-
-    fn set_dragging(&self, dragging: bool) {
-        self.part("frame").set_class_name(if dragging { "frame dragging" } else { "frame" });
-    }
-}
-
 /// What is shown and told.
 impl Inner {
     pub fn show_camera(&self, on: bool) {
@@ -411,7 +262,7 @@ impl Inner {
         }
     }
 
-    fn announce(&self, text: &str) {
+    pub fn announce(&self, text: &str) {
         self.part("announcement").set_text_content(Some(text));
     }
 
@@ -420,7 +271,7 @@ impl Inner {
         dom::show(&self.part("problem"), true);
     }
 
-    fn hide_problem(&self) {
+    pub fn hide_problem(&self) {
         dom::show(&self.part("problem"), false);
     }
 
@@ -436,7 +287,7 @@ impl Inner {
         self.dispatch("husky-result", file, to_js(answer).unchecked_into());
     }
 
-    fn dispatch_error(&self, file: Option<&File>, failure: &Failure) {
+    pub fn dispatch_error(&self, file: Option<&File>, failure: &Failure) {
         self.dispatch("husky-error", file, to_js(failure).unchecked_into());
     }
 
@@ -454,15 +305,4 @@ impl Inner {
             let _ = self.host.dispatch_event(&event);
         }
     }
-}
-
-/// The files that the user chose; the input can be used again, even for the same ones.
-fn take(input: &HtmlInputElement) -> Vec<File> {
-    let chosen = files(input.files());
-    input.set_value("");
-    chosen
-}
-
-fn files(list: Option<FileList>) -> Vec<File> {
-    list.map_or_else(Vec::new, |list| (0..list.length()).filter_map(|i| list.item(i)).collect())
 }

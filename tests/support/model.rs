@@ -1,4 +1,5 @@
 //! A model whose answers are known.
+#![allow(dead_code, reason = "each test crate uses a part")]
 
 use std::collections::BTreeMap;
 

@@ -199,14 +199,12 @@ fn cache_list(files: &Files) -> Result<Files> {
         .map(|(path, bytes)| Entry { path, sha256: hex(Sha256::digest(bytes)), bytes: bytes.len() })
         .collect();
     let version = hex(Sha256::digest(serde_json::to_vec(&entries)?));
-    let mut list = Files::new();
-    if let Some(worker) = files.get(SERVICE_WORKER) {
-        let worker = String::from_utf8(worker.clone()).context("www/service-worker.js is not text")?;
-        ensure!(worker.contains(VERSION), "www/service-worker.js has no {VERSION} to put the site's version in");
-        list.insert(SERVICE_WORKER.into(), worker.replace(VERSION, &version).into_bytes());
-    }
-    list.insert(PRECACHE.into(), serde_json::to_vec_pretty(&Precache { version: &version, files: entries })?);
-    Ok(list)
+    let worker = files.get(SERVICE_WORKER).context("www/service-worker.js is missing")?;
+    let worker = String::from_utf8(worker.clone()).context("www/service-worker.js is not text")?;
+    ensure!(worker.contains(VERSION), "www/service-worker.js has no {VERSION} to put the site's version in");
+    let worker = worker.replace(VERSION, &version).into_bytes();
+    let list = serde_json::to_vec_pretty(&Precache { version: &version, files: entries })?;
+    Ok([(SERVICE_WORKER.into(), worker), (PRECACHE.into(), list)].into())
 }
 
 fn hex(digest: impl AsRef<[u8]>) -> String {

@@ -1,6 +1,6 @@
 //! `cargo xtask serve | dist | test | ci`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
@@ -31,8 +31,18 @@ enum Command {
     Ci,
 }
 
-fn main() -> Result<()> {
-    match Command::parse() {
+fn main() -> ExitCode {
+    match act(Command::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(command: Command) -> Result<()> {
+    match command {
         Command::Serve { port, prefix } => serve::serve(port, &prefix),
         Command::Dist { out } => {
             let out = out.unwrap_or_else(dist::default_folder);

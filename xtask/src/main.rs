@@ -1,10 +1,10 @@
-//! `cargo xtask serve | dist | test | ci`.
+//! `cargo xtask serve | dist | test | ci | bench`.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::Parser;
-use xtask::{checks, dist, serve};
+use clap::{Parser, ValueEnum};
+use xtask::{checks, dist, process, serve};
 
 /// Builds, serves and tests Husky AI. Whatever a command needs and does not find, it sets up.
 #[derive(Parser)]
@@ -29,6 +29,17 @@ enum Command {
     Test,
     /// Check formatting, lints and documentation, then run every test.
     Ci,
+    /// Measure speed and memory.
+    Bench {
+        /// What to measure.
+        what: Benchmark,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Benchmark {
+    /// Training of `classic` on random pictures: images a second and resident memory.
+    Train,
 }
 
 fn main() -> ExitCode {
@@ -53,5 +64,8 @@ fn act(command: Command) -> Result<()> {
         }
         Command::Test => checks::test(),
         Command::Ci => checks::ci(),
+        Command::Bench { what: Benchmark::Train } => {
+            process::run(process::cargo().args(["bench", "--package=trainer", "--bench=train"]))
+        }
     }
 }

@@ -45,28 +45,27 @@ fn panel(
     [training, validation]: &[Vec<f64>; 2],
     best: u32,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let epochs = training.len().max(2) as f64;
+    let epochs = training.len().max(2) as u32;
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 20))
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(52)
-        .build_cartesian_2d(1.0..epochs, range.clone())?;
+        .build_cartesian_2d(1..epochs, range.clone())?;
     chart
         .configure_mesh()
         .x_desc("epoch")
-        .x_label_formatter(&|x| format!("{x:.0}"))
         .y_label_formatter(&|y| format!("{y:.2}"))
         .light_line_style(WHITE)
         .draw()?;
     for (name, color, values) in [("training", TRAINING, training), ("validation", VALIDATION, validation)] {
-        let points = values.iter().enumerate().map(|(i, &y)| ((i + 1) as f64, y));
+        let points = values.iter().enumerate().map(|(i, &y)| (i as u32 + 1, y));
         chart
             .draw_series(LineSeries::new(points, color.stroke_width(2)))?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
     }
-    let mark = [(f64::from(best), range.start), (f64::from(best), range.end)];
+    let mark = [(best, range.start), (best, range.end)];
     chart
         .draw_series(DashedLineSeries::new(mark, 4, 4, BLACK.stroke_width(1)))?
         .label(format!("chosen: epoch {best}"))

@@ -101,6 +101,10 @@ impl Config {
         ensure!(self.desired_accuracy > 0.0, "--desired-accuracy must be above 0");
         ensure!(self.learning_rate.is_finite() && self.learning_rate > 0.0, "--learning-rate must be above 0");
         ensure!((0.0..1.0).contains(&self.momentum), "--momentum must be at least 0 and below 1");
+        let Augmentation { rotation_range, shear_range, zoom_range, .. } = self.augmentation;
+        ensure!((0.0..=180.0).contains(&rotation_range), "--rotation-range must lie between 0 and 180");
+        ensure!((0.0..90.0).contains(&shear_range), "--shear-range must be at least 0 and below 90");
+        ensure!((0.0..1.0).contains(&zoom_range), "--zoom-range must be at least 0 and below 1");
         let sgd = self.optimizer == Algorithm::Sgd;
         ensure!(self.momentum == 0.0 || sgd, "--momentum works with --optimizer sgd only");
         if let Some(date) = &self.date {

@@ -186,12 +186,13 @@ fn check_not_empty(layout: &Layout, labels: &[String], parts: &[Vec<Decoded>; 2]
             if photos.iter().any(|photo| photo.label == index) {
                 continue;
             }
-            let place = match folders.iter().find(|folder| folder.label == *label) {
-                Some(folder) => folder.path.display().to_string(),
-                None => format!("validation folder of {label:?}"),
-            };
+            // `label_folders` gives at least one; a missing folder would lie beside it.
+            let place = folders[0].path.with_file_name(label);
             let reason = if skipped > 0 { format!(" ({skipped} files were skipped)") } else { String::new() };
-            bail!("{place}: no photo that can be read is there{reason}: add some, or remove the label everywhere");
+            bail!(
+                "{}: no photo that can be read is there{reason}: add some, or remove the label everywhere",
+                place.display()
+            );
         }
     }
     Ok(())

@@ -81,10 +81,10 @@ fn candidates<'a>(layout: &'a Layout, labels: &[String]) -> Vec<Candidate<'a>> {
     parts
         .into_iter()
         .flat_map(|(in_validation, folders)| folders.into_iter().flatten().map(move |folder| (in_validation, folder)))
-        .flat_map(|(in_validation, folder)| {
-            // `labels` holds every folder's name: it was made from them, and the validation folders are checked.
-            let label = labels.iter().position(|label| *label == folder.label).unwrap_or_default();
-            folder.files.iter().map(move |file| Candidate { file, label, in_validation })
+        .filter_map(|(in_validation, folder)| {
+            let label = labels.iter().position(|label| *label == folder.label)?;
+            Some(folder.files.iter().map(move |file| Candidate { file, label, in_validation }))
         })
+        .flatten()
         .collect()
 }

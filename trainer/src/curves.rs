@@ -52,12 +52,7 @@ fn panel(
         .x_label_area_size(36)
         .y_label_area_size(52)
         .build_cartesian_2d(1..epochs, range.clone())?;
-    chart
-        .configure_mesh()
-        .x_desc("epoch")
-        .y_label_formatter(&|y| format!("{y:.2}"))
-        .light_line_style(WHITE)
-        .draw()?;
+    chart.configure_mesh().x_desc("epoch").y_label_formatter(&|y| format!("{y:.2}")).light_line_style(WHITE).draw()?;
     for (name, color, values) in [("training", TRAINING, training), ("validation", VALIDATION, validation)] {
         let points = values.iter().enumerate().map(|(i, &y)| (i as u32 + 1, y));
         chart

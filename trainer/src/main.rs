@@ -15,13 +15,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a model on a folder of photos
     Train(Box<train::TrainArgs>),
-    /// Judge a model on photos whose labels are known
     Evaluate(evaluate::EvaluateArgs),
-    /// Classify photos
     Predict(predict::PredictArgs),
-    /// Show the layers of a preset or of a model file
     Summary(summary::SummaryArgs),
 }
 

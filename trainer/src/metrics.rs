@@ -177,7 +177,11 @@ fn roc(probabilities: &[impl AsRef<[f32]>], labels: &[usize]) -> Option<Vec<[f64
 
 /// The mean of `-ln(probability of the true label)`, with probabilities of at least 1e-7, as Keras clips them.
 pub fn log_loss(probabilities: &[impl AsRef<[f32]>], labels: &[usize]) -> f64 {
-    let loss = |(p, &label): (&_, &usize)| -f64::from(AsRef::<[f32]>::as_ref(p)[label]).max(1e-7).ln();
+    let loss = |(p, &label): (&_, &usize)| {
+        let p = f64::from(AsRef::<[f32]>::as_ref(p)[label]);
+        // Not through max(), which would hide a NaN.
+        -(if p < 1e-7 { 1e-7 } else { p }).ln()
+    };
     probabilities.iter().zip(labels).map(loss).sum::<f64>() / labels.len() as f64
 }
 

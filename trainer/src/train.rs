@@ -27,7 +27,11 @@ use crate::network::{DropoutKey, Network};
 use crate::ops::CrossEntropy;
 use crate::optimizer::Optimizer;
 
-/// `husky train`
+/// Train a model on a folder of photos
+///
+/// The folder RUN holds, whole at any moment: config.toml (which alone repeats the run), model.safetensors (the best epoch
+/// so far), checkpoint.safetensors, metrics.csv, curves.svg, skipped.csv (files that are no photos, and why).
+/// Ctrl-C finishes the step, saves, and exits with code 130.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "husky train [OPTIONS] --out RUN DATA\n       husky train --out RUN --config FILE\n       \
                             husky train --resume RUN")]
@@ -210,22 +214,28 @@ impl<'a> Run<'a> {
         let correct = count_correct(&logits.to_vec2()?, &batch.labels);
         let loss = logits.apply_op1(CrossEntropy::new(batch.labels))?;
         let value = loss.to_scalar::<f32>()?;
-        if !value.is_finite() {
-            bail!(
-                "the loss became {value} in epoch {}, step {}: try a smaller --learning-rate; {}",
-                self.state.epoch,
-                self.state.step + 1,
-                match self.state.best() {
-                    Some(best) => format!("model.safetensors keeps epoch {}, the best until then", best.epoch),
-                    None => "no epoch was finished, so there is no model yet".into(),
-                }
-            );
-        }
+        self.check_finite(value)?;
         self.optimizer.backward_step(&loss)?;
         self.state.loss += f64::from(value);
         self.state.correct += correct;
         self.state.step += 1;
         Ok(())
+    }
+
+    /// Stops the run before a loss that is no number gets into a checkpoint.
+    fn check_finite(&self, loss: f32) -> Result<()> {
+        if loss.is_finite() {
+            return Ok(());
+        }
+        bail!(
+            "the loss became {loss} in epoch {}, step {}: try a smaller --learning-rate; {}",
+            self.state.epoch,
+            self.state.step + 1,
+            match self.state.best() {
+                Some(best) => format!("model.safetensors keeps epoch {}, the best until then", best.epoch),
+                None => "no epoch was finished, so there is no model yet".into(),
+            }
+        )
     }
 
     fn input(&self, values: Vec<f32>, count: usize) -> Result<Tensor> {
@@ -242,9 +252,11 @@ impl<'a> Run<'a> {
         }
         let temperature = calibrate::fit_temperature(&logits, &labels);
         let probabilities = metrics::probabilities(&logits, 1.0);
+        let loss = metrics::log_loss(&probabilities, &labels);
+        self.check_finite(loss as f32)?;
         let calibrated = metrics::probabilities(&logits, temperature);
         Ok(Validation {
-            loss: metrics::log_loss(&probabilities, &labels),
+            loss,
             accuracy: count_correct(&logits, &labels) as f64 / labels.len() as f64,
             roc_auc: metrics::roc_auc(&probabilities, &labels),
             temperature,

@@ -81,6 +81,11 @@ fn log_loss_is_the_mean_and_clipped() {
 }
 
 #[test]
+fn log_loss_does_not_hide_a_nan() {
+    assert!(log_loss(&rows(&[f32::NAN, 0.5]), &[0, 0]).is_nan());
+}
+
+#[test]
 fn expected_calibration_error_by_hand() {
     // 0.75 and 0.79 share bin 11 of 15 ([0.733, 0.8)): one of two is right, mean confidence 0.77, so 0.27.
     // 1.0 is in the last bin and right: 0. Weighted by 2 and 1 photos.

@@ -7,6 +7,7 @@ pub mod config;
 pub mod curves;
 pub mod dataset;
 pub mod evaluate;
+pub mod export;
 pub mod files;
 pub mod loader;
 pub mod metrics;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use trainer::{evaluate, predict, summary, train};
+use trainer::{evaluate, export, predict, summary, train};
 
 /// Trains and judges photo classifiers that answer in the browser
 #[derive(Parser)]
@@ -19,6 +19,7 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Predict(predict::PredictArgs),
     Summary(summary::SummaryArgs),
+    Export(export::ExportArgs),
 }
 
 fn main() -> ExitCode {
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Summary(args) => summary::run(&args),
+        Command::Export(args) => export::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("husky: {error:#}");

@@ -24,7 +24,7 @@ fn folder() -> TempDir {
 
 /// `husky train` with a small recipe.
 fn start(folder: &Path, run: &str, options: &[&str]) -> Command {
-    let mut command = husky(folder);
+    let mut command = command(folder);
     command.args(["train", "data", "--out", run, "--learning-rate", "0.004", "--steps-per-epoch", "20"]);
     command.args(["--rotation-range", "10"]).args(options);
     if !options.contains(&"--preset") {
@@ -33,14 +33,14 @@ fn start(folder: &Path, run: &str, options: &[&str]) -> Command {
     command
 }
 
-fn husky(folder: &Path) -> Command {
+fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_husky"));
     command.current_dir(folder).stdin(Stdio::null());
     command
 }
 
 fn resume(folder: &Path, run: &str) -> Command {
-    let mut command = husky(folder);
+    let mut command = command(folder);
     command.args(["train", "--resume", run]);
     command
 }
@@ -65,7 +65,7 @@ fn a_small_network_learns_the_drawings() {
     let folder = folder.path();
     succeed(start(folder, "run", &["--epochs", "12"]));
     let json = folder.join("figures.json");
-    let mut evaluate = husky(folder);
+    let mut evaluate = command(folder);
     evaluate.args(["evaluate", "run/model.safetensors", "data/validation", "--json"]).arg(&json);
     succeed(evaluate);
     let figures: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
@@ -77,6 +77,17 @@ fn a_small_network_learns_the_drawings() {
     let best = epochs.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss)).unwrap();
     let auc = best.validation_roc_auc.unwrap();
     assert!((figures["roc_auc"].as_f64().unwrap() - auc).abs() < 1e-3, "{figures} {auc}");
+    // In half precision it is half as large and answers the same.
+    let mut export = command(folder);
+    export.args(["export", "run/model.safetensors", "--precision", "f16", "--out", "half.safetensors"]);
+    succeed(export);
+    let half = fs::read(folder.join("half.safetensors")).unwrap();
+    assert_eq!(husky::weights::precision(&half).unwrap(), husky::weights::Precision::F16);
+    let whole = husky::Classifier::load(&read(folder, "run", "model.safetensors")).unwrap();
+    let half = husky::Classifier::load(&half).unwrap();
+    let photo = fs::read(folder.join("data/validation/disc/disc_0000.png")).unwrap();
+    let (whole, half) = (whole.classify(&photo).unwrap(), half.classify(&photo).unwrap());
+    assert!(whole.label == half.label && (whole.probability - half.probability).abs() < 0.01, "{whole:?} {half:?}");
     for file in ["config.toml", "checkpoint.safetensors", "skipped.csv"] {
         assert!(folder.join("run").join(file).is_file(), "{file}");
     }
@@ -125,12 +136,12 @@ fn the_config_alone_repeats_the_run() {
         "first",
         &["--epochs", "1", "--optimizer", "sgd", "--momentum", "0.5", "--positive", "stripes"],
     ));
-    let mut again = husky(folder);
+    let mut again = command(folder);
     again.args(["train", "--config", "first/config.toml", "--out", "second"]);
     succeed(again);
     assert_eq!(read(folder, "first", "model.safetensors"), read(folder, "second", "model.safetensors"));
     assert_eq!(read(folder, "first", "config.toml"), read(folder, "second", "config.toml"));
-    let mut both = husky(folder);
+    let mut both = command(folder);
     both.args(["train", "--config", "first/config.toml", "--out", "third", "--seed", "5"]);
     let output = both.output().unwrap();
     assert!(!output.status.success() && stderr(&output).contains("--seed"), "{}", stderr(&output));
@@ -243,7 +254,7 @@ fn mistakes_get_one_sentence() {
         (&["train", "--config", "nowhere.toml", "--out", "run"], "nowhere.toml"),
     ];
     for (arguments, fragment) in mistakes {
-        let output = husky(folder).args(arguments).output().unwrap();
+        let output = command(folder).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(stderr(&output).contains(fragment), "{arguments:?}: {}", stderr(&output));
         assert!(!folder.join("run").exists(), "{arguments:?} left a folder");

@@ -276,10 +276,12 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_without_a_place_for_the_version_is_refused() {
+    fn a_site_without_a_versioned_service_worker_is_refused() {
         let mut files = site();
         files.insert(SERVICE_WORKER.into(), b"const version = 1".to_vec());
-        assert!(cache_list(&files).is_err());
+        assert!(cache_list(&files).unwrap_err().to_string().contains(VERSION));
+        files.remove(SERVICE_WORKER);
+        assert!(cache_list(&files).unwrap_err().to_string().contains("is missing"));
     }
 
     #[test]

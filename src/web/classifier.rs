@@ -103,7 +103,7 @@ pub struct ModelInfo {
     /// Version of the trainer.
     pub version: String,
     /// How many photos it was trained on, label by label.
-    pub training_photos: Vec<u32>,
+    pub training_photos: Vec<usize>,
 }
 
 /// A loaded model.

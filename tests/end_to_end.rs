@@ -50,7 +50,10 @@ fn results(browser: &Browser, number: usize) -> Vec<Value> {
 fn a_chosen_photo_gets_its_answer_and_nothing_is_asked_of_the_network() {
     let (site, photos) = (Site::bright(), Photos::new());
     let (server, browser) = open(&site);
-    assert_eq!(browser.read("$('model').textContent"), "Model bright · 2 kB · 193 parameters · 2026-11-22");
+    assert_eq!(
+        browser.read("$('model').textContent"),
+        "Model bright · 2 kB · 193 parameters · 2026-11-22 · husky from 50.0 % on"
+    );
     browser.read("navigator.serviceWorker.ready.then(() => true)");
     let before = server.requests();
     browser.choose("files", &[photos.picture("snow.jpg", 220), photos.picture("night.png", 30)]);
@@ -494,7 +497,7 @@ fn the_page_agrees_with_the_native_command() {
     browser.choose("files", &files);
     let page = results(&browser, files.len());
     for (file, result) in files.iter().zip(&page) {
-        let expected = native.iter().find(|line| Path::new(line["photo"].as_str().unwrap()) == file).unwrap();
+        let expected = native.iter().find(|line| Path::new(line["file"].as_str().unwrap()) == file).unwrap();
         assert_eq!(result["label"], expected["label"], "{}", file.display());
         let difference = result["probability"].as_f64().unwrap() - expected["probability"].as_f64().unwrap();
         assert!(difference.abs() <= 1e-3, "{}: {difference}", file.display());

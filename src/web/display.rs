@@ -54,14 +54,18 @@ pub(super) fn is_positive(info: &ModelInfo, answer: &Answer) -> bool {
     info.labels.len() != 2 || answer.label == info.labels[0]
 }
 
-/// The line about the model: `classic · 6.6 MB · 3,304,769 parameters · 2026-11-22`.
+/// The line about the model: `Model classic · 6.6 MB · 3,304,769 parameters · 2026-11-22 · husky from 41.0 % on`.
 pub(super) fn model(info: &ModelInfo) -> String {
     let size = match info.bytes {
         bytes if bytes < 1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
         bytes => format!("{:.1} MB", bytes as f32 / 1e6),
     };
     let date = info.date.as_ref().map(|date| format!(" · {date}")).unwrap_or_default();
-    format!("Model {} · {size} · {} parameters{date}", info.name, thousands(info.parameters))
+    let threshold = match &info.labels[..] {
+        [positive, _] => format!(" · {positive} from {} on", percent(info.threshold)),
+        _ => String::new(),
+    };
+    format!("Model {} · {size} · {} parameters{date}{threshold}", info.name, thousands(info.parameters))
 }
 
 fn thousands(number: usize) -> String {

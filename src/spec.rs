@@ -288,8 +288,11 @@ impl Architecture {
             let op = match (*layer, input) {
                 (Layer::Conv2d { filters, kernel, activation }, Shape::Image { height, width, channels }) => {
                     let (filters, kernel) = (filters as usize, kernel as usize);
-                    if filters == 0 || kernel == 0 {
-                        return Err(wrong("has no filters or no window"));
+                    if filters == 0 {
+                        return Err(wrong("has no filters"));
+                    }
+                    if kernel == 0 {
+                        return Err(wrong("has no window"));
                     }
                     if kernel > height.min(width) {
                         return Err(wrong("has a window larger than the picture that reaches it"));

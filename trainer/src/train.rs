@@ -67,12 +67,6 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
         ensure!(threads > 0, "--threads must be at least 1");
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
-    ctrlc::set_handler(|| {
-        if INTERRUPT.swap(true, Ordering::SeqCst) {
-            // Asked twice: files are whole at any moment, so just go.
-            std::process::exit(INTERRUPTED.into());
-        }
-    })?;
     match (args.resume, args.out) {
         (Some(folder), _) => Run::resume(&folder)?.train(),
         (None, Some(folder)) => match (args.config, args.recipe) {
@@ -184,6 +178,13 @@ impl<'a> Run<'a> {
 
     /// The training loop.
     fn train(mut self) -> Result<ExitCode> {
+        // Not before: while photos are read there is nothing to save, and Ctrl-C may just end it.
+        ctrlc::set_handler(|| {
+            if INTERRUPT.swap(true, Ordering::SeqCst) {
+                // Asked twice: files are whole at any moment, so just go.
+                std::process::exit(INTERRUPTED.into());
+            }
+        })?;
         while self.state.epoch <= self.config.epochs && self.reason_to_stop().is_none() {
             let mut progress = EpochProgress::new(&self.config, &self.state);
             let (first, steps) = (self.state.step as usize, self.config.steps_per_epoch as usize);

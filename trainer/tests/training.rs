@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use tempfile::TempDir;
@@ -152,13 +152,16 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_bytes() {
     let folder = folder();
     let folder = folder.path();
     let epochs = ["--epochs", "6"];
+    let begin = Instant::now();
     succeed(start(folder, "whole", &epochs));
+    // So short that several kills hit the run, on any machine.
+    let longest = begin.elapsed() / 4;
     let mut random = rng(1, Stream::Bootstrap, 0, 0);
     let mut command = start(folder, "killed", &epochs);
     let mut kills = 0;
     loop {
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(random.random_range(30..900)));
+        std::thread::sleep(longest.mul_f64(random.random_range(0.1..1.0)));
         child.kill().unwrap();
         let status = child.wait().unwrap();
         if status.success() {

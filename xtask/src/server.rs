@@ -189,7 +189,9 @@ mod tests {
     #[test]
     fn a_stopped_server_closes_open_connections_and_frees_its_port() {
         let folder = site();
-        let server = start(folder.path(), "/");
+        // An address of its own: a freed port of 127.0.0.1 may at once be another test's.
+        let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+        let server = Server::start(folder.path(), "/", listener).unwrap();
         let address = server.address;
         let mut stream = TcpStream::connect(address).unwrap();
         server.stop();

@@ -127,6 +127,8 @@ fn bind(module: &Path, out: &Path) -> Result<()> {
         .input_path(module)
         .web(true)?
         .typescript(true)
+        // The library leaves the module's address out unless told; `init()` finds the module beside the script by it.
+        .omit_default_module_path(false)
         .remove_name_section(true)
         .remove_producers_section(true)
         .generate(out)

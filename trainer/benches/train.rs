@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::Optimizer as _;
 use husky::Spec;
 use husky::spec::Provenance;
-use trainer::network::{DropoutKey, Network};
-use trainer::ops::CrossEntropy;
+use trainer::network::Network;
+use trainer::ops::{CrossEntropy, DropoutKey};
 use trainer::optimizer::{Algorithm, Optimizer, Settings};
 use trainer::presets::Preset;
 

@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor, Var, bail};
 use husky::spec::{Op, Parameters, Shape, Spec, Step};
 use rand::RngExt;
 
-use crate::ops::{Conv2d, Dense, Dropout};
+use crate::ops::{Conv2d, Dense, Dropout, DropoutKey};
 use crate::random::{self, Stream};
 
 /// A network whose parameters can be trained. The inference twin is [`husky::engine::Network`].
@@ -14,17 +14,6 @@ pub struct Network {
     steps: Vec<Step>,
     /// In name order, which is the order of everything that is kept about them.
     parameters: BTreeMap<String, Var>,
-}
-
-/// What the dropout of one batch is keyed by.
-#[derive(Clone, Copy, Debug)]
-pub struct DropoutKey {
-    /// The run's seed.
-    pub seed: u64,
-    /// The epoch.
-    pub epoch: u64,
-    /// Number, within the epoch, of the batch's first sample.
-    pub first_sample: u64,
 }
 
 impl Network {
@@ -89,9 +78,7 @@ impl Network {
                     dropouts += 1;
                     match dropout {
                         None => x,
-                        Some(DropoutKey { seed, epoch, first_sample }) => {
-                            x.apply_op1(Dropout { rate: *rate, seed, layer, epoch, first_sample })?
-                        }
+                        Some(key) => x.apply_op1(Dropout::new(*rate, layer, key))?,
                     }
                 }
             };

@@ -23,8 +23,8 @@ use crate::dataset::{self, Dataset};
 use crate::files::write_atomically;
 use crate::loader::{self, Batch, Loader};
 use crate::metrics;
-use crate::network::{DropoutKey, Network};
-use crate::ops::CrossEntropy;
+use crate::network::Network;
+use crate::ops::{CrossEntropy, DropoutKey};
 use crate::optimizer::Optimizer;
 
 /// Train a model on a folder of photos

@@ -8,8 +8,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use husky::Spec;
 use husky::spec::{Activation, Architecture, Input, Layer, Provenance, Resize};
 use rand::{RngExt, SeedableRng};
-use trainer::network::{DropoutKey, Network};
-use trainer::ops::{Conv2d, CrossEntropy, Dense, Dropout};
+use trainer::network::Network;
+use trainer::ops::{Conv2d, CrossEntropy, Dense, Dropout, DropoutKey};
 use trainer::presets::Preset;
 
 /// Values in ±1, the same for one seed.
@@ -97,7 +97,8 @@ fn dense_layer() {
 #[test]
 fn dropout_layer() {
     let x = random(1, &[3, 4, 5]);
-    let op = || Dropout { rate: 0.4, seed: 7, layer: 0, epoch: 2, first_sample: 8 };
+    let key = DropoutKey { seed: 7, epoch: 2, first_sample: 8 };
+    let op = || Dropout::new(0.4, 0, key);
     check(&[&x], || Ok(weighted_sum(&x.apply_op1(op())?)));
 
     let ones = Tensor::ones(&[8, 10_000], DType::F32, &Device::Cpu).unwrap();
@@ -106,7 +107,7 @@ fn dropout_layer() {
     assert!((zeros - 0.4).abs() < 0.01, "{zeros}");
     assert!(dropped.iter().all(|&x| x == 0.0 || (x - 1.0 / 0.6).abs() < 1e-6));
     // What is dropped follows the sample, not its place in the batch.
-    let later = Dropout { first_sample: 11, ..op() };
+    let later = Dropout::new(0.4, 0, DropoutKey { first_sample: 11, ..key });
     let shifted: Vec<f32> =
         ones.narrow(0, 0, 5).unwrap().apply_op1(later).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     assert_eq!(shifted, dropped[30_000..]);

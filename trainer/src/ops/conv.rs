@@ -11,7 +11,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDTyp
 use rayon::prelude::*;
 
 use super::gemm::{Matrix, multiply};
-use super::{add, dispatch, dtype, tensor, tensor_values, values};
+use super::{add, dispatch, dtype, tensor, values, with_values};
 
 /// Images whose weight gradients one task adds up. Fixed, so that the order of the sums is.
 const IMAGES_PER_TASK: usize = 4;
@@ -127,7 +127,8 @@ impl CustomOp3 for Conv2d {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let g = Geometry::new(self, x.dims(), weight.dims(), bias.dims())?;
         let Some(winners) = self.winners.get() else { bail!("conv2d's backward comes after its forward") };
-        let (dx, dw, db) = dispatch!(x.dtype(), backward(g, x, weight, y, gradient, winners))?;
+        let gradient = gradient.contiguous()?;
+        let (dx, dw, db) = dispatch!(x.dtype(), backward(g, [x, weight, y, &gradient], winners))?;
         Ok((dx, Some(dw), Some(db)))
     }
 }
@@ -213,58 +214,44 @@ fn pool_row<T: WithDType>(g: Geometry, upper: &[T], lower: &[T], bias: &[T], y: 
 
 type Gradients = (Option<Tensor>, Tensor, Tensor);
 
-fn backward<T: WithDType>(
-    g: Geometry,
-    x: &Tensor,
-    weight: &Tensor,
-    y: &Tensor,
-    gradient: &Tensor,
-    winners: &[u8],
-) -> Result<Gradients> {
-    let gradient = gradient.contiguous()?;
-    let (x_storage, x_layout) = x.storage_and_layout();
-    let (weight_storage, weight_layout) = weight.storage_and_layout();
-    let (y_storage, y_layout) = y.storage_and_layout();
-    let (gradient_storage, gradient_layout) = gradient.storage_and_layout();
-    let x_values = tensor_values::<T>(&x_storage, x_layout)?;
-    let weight_values = tensor_values::<T>(&weight_storage, weight_layout)?;
-    let y_values = tensor_values::<T>(&y_storage, y_layout)?;
-    let gradient_values = tensor_values::<T>(&gradient_storage, gradient_layout)?;
-
-    // The photos themselves need no gradient.
-    let flipped = x.track_op().then(|| flip(g, weight_values));
-    let mut dx = vec![T::zero(); if flipped.is_some() { x_values.len() } else { 0 }];
-    let dx_len = dx.len() / g.batch;
-    let winners_len = winners.len() / g.batch;
-    let mut dx_images: Vec<&mut [T]> = match dx_len {
-        0 => (0..g.batch).map(|_| Default::default()).collect(),
-        len => dx.chunks_mut(len).collect(),
-    };
-    let partial: Vec<(Vec<T>, Vec<T>)> = dx_images
-        .par_chunks_mut(IMAGES_PER_TASK)
-        .enumerate()
-        .map_init(Scratch::new, |scratch, (task, dx_images)| {
-            let (mut dw, mut db) = (vec![T::zero(); weight_values.len()], vec![T::zero(); g.filters]);
-            for (i, dx) in dx_images.iter_mut().enumerate() {
-                let image = task * IMAGES_PER_TASK + i;
-                let output = image * g.output_len()..(image + 1) * g.output_len();
-                let winners = &winners[image * winners_len..][..winners_len];
-                scratch.place_gradients(g, &y_values[output.clone()], &gradient_values[output], winners, &mut db);
-                scratch.weight_gradients(g, &x_values[image * g.input_len()..][..g.input_len()], &mut dw);
-                if let Some(flipped) = &flipped {
-                    scratch.input_gradients(g, flipped, dx);
+fn backward<T: WithDType>(g: Geometry, tensors: [&Tensor; 4], winners: &[u8]) -> Result<Gradients> {
+    let [x, weight, ..] = tensors;
+    with_values(tensors, |[x_values, weight_values, y_values, gradient_values]: [&[T]; 4]| {
+        // The photos themselves need no gradient.
+        let flipped = x.track_op().then(|| flip(g, weight_values));
+        let mut dx = vec![T::zero(); if flipped.is_some() { x_values.len() } else { 0 }];
+        let dx_len = dx.len() / g.batch;
+        let winners_len = winners.len() / g.batch;
+        let mut dx_images: Vec<&mut [T]> = match dx_len {
+            0 => (0..g.batch).map(|_| Default::default()).collect(),
+            len => dx.chunks_mut(len).collect(),
+        };
+        let partial: Vec<(Vec<T>, Vec<T>)> = dx_images
+            .par_chunks_mut(IMAGES_PER_TASK)
+            .enumerate()
+            .map_init(Scratch::new, |scratch, (task, dx_images)| {
+                let (mut dw, mut db) = (vec![T::zero(); weight_values.len()], vec![T::zero(); g.filters]);
+                for (i, dx) in dx_images.iter_mut().enumerate() {
+                    let image = task * IMAGES_PER_TASK + i;
+                    let output = image * g.output_len()..(image + 1) * g.output_len();
+                    let winners = &winners[image * winners_len..][..winners_len];
+                    scratch.place_gradients(g, &y_values[output.clone()], &gradient_values[output], winners, &mut db);
+                    scratch.weight_gradients(g, &x_values[image * g.input_len()..][..g.input_len()], &mut dw);
+                    if let Some(flipped) = &flipped {
+                        scratch.input_gradients(g, flipped, dx);
+                    }
                 }
-            }
-            (dw, db)
-        })
-        .collect();
-    let (mut dw, mut db) = (vec![T::zero(); weight_values.len()], vec![T::zero(); g.filters]);
-    for (w, b) in &partial {
-        add(&mut dw, w);
-        add(&mut db, b);
-    }
-    let dx = if flipped.is_some() { Some(tensor(dx, x.dims())?) } else { None };
-    Ok((dx, tensor(dw, weight.dims())?, tensor(db, &[g.filters])?))
+                (dw, db)
+            })
+            .collect();
+        let (mut dw, mut db) = (vec![T::zero(); weight_values.len()], vec![T::zero(); g.filters]);
+        for (w, b) in &partial {
+            add(&mut dw, w);
+            add(&mut db, b);
+        }
+        let dx = if flipped.is_some() { Some(tensor(dx, x.dims())?) } else { None };
+        Ok((dx, tensor(dw, weight.dims())?, tensor(db, &[g.filters])?))
+    })
 }
 
 /// The weights of the convolution that carries gradients back: turned by 180 degrees, `[k, k, out, in]`.
@@ -296,37 +283,27 @@ impl<T: WithDType> Scratch<T> {
     /// Leads each gradient back through ReLU and pool to the sum it belongs to, and adds up the bias' gradient.
     fn place_gradients(&mut self, g: Geometry, y: &[T], gradient: &[T], winners: &[u8], db: &mut [T]) {
         let (f, pitch, margin) = (g.filters, g.pitch(), g.kernel - 1);
-        self.sums.clear();
+        // Every picture writes the same places, so what is zero stays zero.
         self.sums.resize((g.height + margin) * pitch * f, T::zero());
-        let (rows, columns) = g.output();
+        let columns = g.output().1;
         let mut masked = vec![T::zero(); f];
-        for row in 0..rows {
-            for column in 0..columns {
-                let at = (row * columns + column) * f;
-                let (y, gradient) = (&y[at..at + f], &gradient[at..at + f]);
-                for i in 0..f {
-                    masked[i] = if g.relu && y[i] <= T::zero() { T::zero() } else { gradient[i] };
-                }
-                add(db, &masked);
-                let mut place = |row: usize, column: usize, winner: Option<u8>| {
-                    let sums = &mut self.sums[((row + margin) * pitch + column + margin) * f..][..f];
-                    match winner {
-                        None => sums.copy_from_slice(&masked),
-                        Some(pixel) => {
-                            let winners = &winners[at..at + f];
-                            for i in 0..f {
-                                sums[i] = if winners[i] == pixel { masked[i] } else { T::zero() };
-                            }
-                        }
+        for (pixel, (y, gradient)) in y.chunks(f).zip(gradient.chunks(f)).enumerate() {
+            for ((masked, &y), &gradient) in masked.iter_mut().zip(y).zip(gradient) {
+                *masked = if g.relu && y <= T::zero() { T::zero() } else { gradient };
+            }
+            add(db, &masked);
+            let (row, column) = (pixel / columns, pixel % columns);
+            let start = |row: usize, column: usize| ((row + margin) * pitch + column + margin) * f;
+            if g.pool {
+                let winners = &winners[pixel * f..][..f];
+                for place in 0..4 {
+                    let start = start(2 * row + usize::from(place / 2), 2 * column + usize::from(place % 2));
+                    for ((sum, &value), &winner) in self.sums[start..].iter_mut().zip(&masked).zip(winners) {
+                        *sum = if winner == place { value } else { T::zero() };
                     }
-                };
-                if g.pool {
-                    for pixel in 0..4 {
-                        place(2 * row + usize::from(pixel / 2), 2 * column + usize::from(pixel % 2), Some(pixel));
-                    }
-                } else {
-                    place(row, column, None);
                 }
+            } else {
+                self.sums[start(row, column)..][..f].copy_from_slice(&masked);
             }
         }
     }

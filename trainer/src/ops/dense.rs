@@ -2,7 +2,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDTyp
 use rayon::prelude::*;
 
 use super::gemm::{Matrix, multiply};
-use super::{add, dispatch, dtype, larger, tensor, tensor_values, values};
+use super::{add, dispatch, dtype, larger, tensor, values, with_values};
 
 /// Rows of the weights, and pictures, that one task takes. Fixed, so that the order of the sums is.
 const ROWS_PER_TASK: usize = 2048;
@@ -69,7 +69,8 @@ impl CustomOp3 for Dense {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let g = Geometry::new(self, x.dims(), weight.dims(), bias.dims())?;
-        let (dx, dw, db) = dispatch!(x.dtype(), backward(g, x, weight, y, gradient))?;
+        let gradient = gradient.contiguous()?;
+        let (dx, dw, db) = dispatch!(x.dtype(), backward(g, [x, weight, y, &gradient]))?;
         Ok((dx, Some(dw), Some(db)))
     }
 }
@@ -104,47 +105,34 @@ fn forward<T: WithDType>(
 
 type Gradients = (Option<Tensor>, Tensor, Tensor);
 
-fn backward<T: WithDType>(
-    g: Geometry,
-    x: &Tensor,
-    weight: &Tensor,
-    y: &Tensor,
-    gradient: &Tensor,
-) -> Result<Gradients> {
-    let gradient = gradient.contiguous()?;
-    let (x_storage, x_layout) = x.storage_and_layout();
-    let (weight_storage, weight_layout) = weight.storage_and_layout();
-    let (y_storage, y_layout) = y.storage_and_layout();
-    let (gradient_storage, gradient_layout) = gradient.storage_and_layout();
-    let x_values = tensor_values::<T>(&x_storage, x_layout)?;
-    let weight_values = tensor_values::<T>(&weight_storage, weight_layout)?;
-    let y_values = tensor_values::<T>(&y_storage, y_layout)?;
-    let gradient_values = tensor_values::<T>(&gradient_storage, gradient_layout)?;
+fn backward<T: WithDType>(g: Geometry, tensors: [&Tensor; 4]) -> Result<Gradients> {
+    let [x, weight, ..] = tensors;
+    with_values(tensors, |[x_values, weight_values, y_values, gradient_values]: [&[T]; 4]| {
+        let dz: Vec<T> = gradient_values
+            .iter()
+            .zip(y_values)
+            .map(|(&gradient, &y)| if g.relu && y <= T::zero() { T::zero() } else { gradient })
+            .collect();
+        let mut db = vec![T::zero(); g.units];
+        dz.chunks(g.units).for_each(|dz| add(&mut db, dz));
 
-    let dz: Vec<T> = gradient_values
-        .iter()
-        .zip(y_values)
-        .map(|(&gradient, &y)| if g.relu && y <= T::zero() { T::zero() } else { gradient })
-        .collect();
-    let mut db = vec![T::zero(); g.units];
-    dz.chunks(g.units).for_each(|dz| add(&mut db, dz));
-
-    let mut dw = vec![T::zero(); g.inputs * g.units];
-    dw.par_chunks_mut(ROWS_PER_TASK * g.units).enumerate().for_each(|(task, dw)| {
-        let x = Matrix::strided(&x_values[task * ROWS_PER_TASK..], g.batch, dw.len() / g.units, g.inputs);
-        multiply(dw, false, x.transposed(), Matrix::new(&dz, g.batch, g.units));
-    });
-
-    let dx = if x.track_op() {
-        let mut dx = vec![T::zero(); x_values.len()];
-        let tasks = dx.par_chunks_mut(IMAGES_PER_TASK * g.inputs).zip(dz.par_chunks(IMAGES_PER_TASK * g.units));
-        tasks.for_each(|(dx, dz)| {
-            let dz = Matrix::new(dz, dz.len() / g.units, g.units);
-            multiply(dx, false, dz, Matrix::new(weight_values, g.inputs, g.units).transposed());
+        let mut dw = vec![T::zero(); g.inputs * g.units];
+        dw.par_chunks_mut(ROWS_PER_TASK * g.units).enumerate().for_each(|(task, dw)| {
+            let x = Matrix::strided(&x_values[task * ROWS_PER_TASK..], g.batch, dw.len() / g.units, g.inputs);
+            multiply(dw, false, x.transposed(), Matrix::new(&dz, g.batch, g.units));
         });
-        Some(tensor(dx, x.dims())?)
-    } else {
-        None
-    };
-    Ok((dx, tensor(dw, weight.dims())?, tensor(db, &[g.units])?))
+
+        let dx = if x.track_op() {
+            let mut dx = vec![T::zero(); x_values.len()];
+            let tasks = dx.par_chunks_mut(IMAGES_PER_TASK * g.inputs).zip(dz.par_chunks(IMAGES_PER_TASK * g.units));
+            tasks.for_each(|(dx, dz)| {
+                let dz = Matrix::new(dz, dz.len() / g.units, g.units);
+                multiply(dx, false, dz, Matrix::new(weight_values, g.inputs, g.units).transposed());
+            });
+            Some(tensor(dx, x.dims())?)
+        } else {
+            None
+        };
+        Ok((dx, tensor(dw, weight.dims())?, tensor(db, &[g.units])?))
+    })
 }

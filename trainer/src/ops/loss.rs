@@ -1,6 +1,6 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
 
-use super::{dispatch, dtype, tensor, tensor_values, values};
+use super::{dispatch, dtype, tensor, values, with_values};
 
 /// Mean cross-entropy of a batch, from logits.
 ///
@@ -84,7 +84,8 @@ fn forward<T: WithDType>(
 
 fn backward<T: WithDType>(op: &CrossEntropy, logits: &Tensor, gradient: &Tensor, outputs: usize) -> Result<Tensor> {
     let upstream = gradient.to_scalar::<T>()?.to_f64();
-    let (storage, layout) = logits.storage_and_layout();
-    let (_, gradient) = op.evaluate(tensor_values::<T>(&storage, layout)?, outputs);
-    tensor(gradient.into_iter().map(|g| T::from_f64(g * upstream)).collect(), logits.dims())
+    with_values([logits], |[values]: [&[T]; 1]| {
+        let (_, gradient) = op.evaluate(values, outputs);
+        tensor(gradient.into_iter().map(|g| T::from_f64(g * upstream)).collect(), logits.dims())
+    })
 }

@@ -13,7 +13,7 @@ mod loss;
 
 pub use conv::Conv2d;
 pub use dense::Dense;
-pub use dropout::Dropout;
+pub use dropout::{Dropout, DropoutKey};
 pub use loss::CrossEntropy;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
@@ -24,10 +24,18 @@ fn values<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<
     Ok(&T::cpu_storage_as_slice(storage)?[start..end])
 }
 
-/// As [`values`], for the storage that [`Tensor::storage_and_layout`] lends.
-fn tensor_values<'a, T: WithDType>(storage: &'a Storage, layout: &Layout) -> Result<&'a [T]> {
-    let Storage::Cpu(storage) = storage else { bail!("the tensor is not on the CPU") };
-    values(storage, layout)
+/// Calls `function` with the values of row-major tensors on the CPU.
+fn with_values<T: WithDType, R, const N: usize>(
+    tensors: [&Tensor; N],
+    function: impl FnOnce([&[T]; N]) -> Result<R>,
+) -> Result<R> {
+    let storages = tensors.map(Tensor::storage_and_layout);
+    let mut slices = [&[][..]; N];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&storages) {
+        let Storage::Cpu(storage) = &**storage else { bail!("the tensor is not on the CPU") };
+        *slice = values(storage, layout)?;
+    }
+    function(slices)
 }
 
 /// Calls the generic function with the element type that `dtype` names.

@@ -34,6 +34,9 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels> {
         return Err(Error::PhotoTooLarge(bytes.len()));
     }
     let format = format(bytes)?;
+    if format == ImageFormat::Jpeg && !is_whole_jpeg(bytes) {
+        return Err(Error::PhotoCorrupt("the file ends in the middle of the picture".to_owned()));
+    }
     without_panic(|| decode_as(format, bytes))
 }
 
@@ -128,6 +131,24 @@ fn format(bytes: &[u8]) -> Result<ImageFormat> {
             _ => "no picture of a known format",
         })),
     }
+}
+
+/// Whether a JPEG file has its end marker (ITU-T T.81, annex B). Without it, the decoder fills what is missing with grey
+/// and reports nothing. What follows the marker, such as a phone's film of the same moment, is no part of the picture.
+fn is_whole_jpeg(mut bytes: &[u8]) -> bool {
+    const END_OF_IMAGE: u8 = 0xd9;
+    // In compressed data, 0xff is followed by 0 or a restart marker; before a marker, by as many 0xff as one likes.
+    let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xd0..=0xd8 | 0xff);
+    while let Some(at) = bytes.windows(2).position(is_marker) {
+        if bytes[at + 1] == END_OF_IMAGE {
+            return true;
+        }
+        bytes = &bytes[at + 2..];
+        // Any other marker starts a segment, whose first two bytes say how long it is.
+        let length = bytes.first_chunk().map_or(0, |&length| u16::from_be_bytes(length));
+        bytes = bytes.get(usize::from(length)..).unwrap_or_default();
+    }
+    false
 }
 
 fn photo_error(error: ImageError) -> Error {

@@ -33,7 +33,7 @@ pub use classifier::Classifier;
 pub use error::Error;
 pub use pixels::Pixels;
 pub use spec::Spec;
-pub use verdict::Verdict;
+pub use verdict::{Verdict, argmax};
 pub use weights::Weights;
 
 /// The result of everything that can fail in this crate.

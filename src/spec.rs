@@ -393,12 +393,12 @@ impl Op {
 
 impl Parameters {
     /// Name of the weights' tensor.
-    pub fn weight(&self) -> String {
+    pub fn weight_name(&self) -> String {
         format!("{}.weight", self.layer)
     }
 
     /// Name of the bias' tensor.
-    pub fn bias(&self) -> String {
+    pub fn bias_name(&self) -> String {
         format!("{}.bias", self.layer)
     }
 
@@ -468,7 +468,7 @@ pub(crate) mod tests {
     #[test]
     fn layers_are_named_as_keras_names_them() {
         let steps = classic().steps().unwrap();
-        let names: Vec<_> = steps.iter().filter_map(|s| s.op.parameters()).map(Parameters::weight).collect();
+        let names: Vec<_> = steps.iter().filter_map(|s| s.op.parameters()).map(Parameters::weight_name).collect();
         let expected = ["conv2d_1", "conv2d_2", "conv2d_3", "dense_1", "dense_2"].map(|name| format!("{name}.weight"));
         assert_eq!(names, expected);
     }

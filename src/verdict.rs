@@ -48,7 +48,7 @@ impl Verdict {
 }
 
 /// The index of the largest value; the first of equals.
-fn argmax(values: &[f32]) -> usize {
+pub fn argmax(values: &[f32]) -> usize {
     (1..values.len()).fold(0, |best, i| if values[i] > values[best] { i } else { best })
 }
 

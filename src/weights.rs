@@ -1,9 +1,8 @@
 //! The model file: structure and weights in one safetensors file, bytes to bytes.
 //!
 //! Its metadata has one key, `husky`, with the JSON `{"format":1,"sha256":"…","spec":{…}}`. The tensors are those that
-//! the [`Spec`] asks for, little-endian, all f32 or all f16, in the order of their names and without gaps. So the spec
-//! fixes every byte of the header, and the SHA-256, over the spec's JSON and the data after the header, covers the rest.
-//! Equal models are equal files.
+//! the [`Spec`] asks for, little-endian, all f32 or all f16, in the order of their names and without gaps. The SHA-256
+//! covers the spec's JSON and the data after the header. [`write()`] gives equal models equal files.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -304,7 +303,7 @@ fn check_layout(tensors: &BTreeMap<String, Entry>, data: usize) -> Result<()> {
 fn shapes(spec: &Spec) -> Result<BTreeMap<String, Vec<usize>>> {
     let steps = spec.steps()?;
     let parameters = steps.iter().filter_map(|step| step.op.parameters());
-    let tensors = |p: &Parameters| [(p.weight(), p.shape.clone()), (p.bias(), vec![p.bias_len()])];
+    let tensors = |p: &Parameters| [(p.weight_name(), p.shape.clone()), (p.bias_name(), vec![p.bias_len()])];
     Ok(parameters.flat_map(tensors).collect())
 }
 
@@ -330,7 +329,7 @@ fn check_finite(tensor: &str, values: &[f32]) -> Result<()> {
 fn checksum<'a>(spec: &RawValue, data: impl Iterator<Item = &'a [u8]>) -> String {
     let hash = Sha256::new_with_prefix(spec.get());
     let hash = data.fold(hash, |hash, part| hash.chain_update(part));
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.finalize())
 }
 
 /// A JSON object in which no key comes twice. serde_json's own maps keep the last and hide the others.

@@ -92,6 +92,8 @@ fn every_hostile_model_is_refused_with_its_own_error() {
 #[wasm_bindgen_test]
 fn the_engine_equals_candle() {
     common::candle_forward::compare_all();
+    let (spec, weights) = husky::weights::read(include_bytes!("../models/classic.safetensors")).unwrap();
+    common::candle_forward::compare("classic as it ships", &spec, &weights);
 }
 
 #[wasm_bindgen_test]

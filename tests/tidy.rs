@@ -72,6 +72,22 @@ fn only_resize_resizes() {
 }
 
 #[test]
+fn only_decode_decodes_files() {
+    let rule: Rule = |path, text| {
+        let shipped = path.starts_with("src/") || path.starts_with("trainer/src/");
+        let decoders = ["ImageReader", "load_from_memory", "load_from_memory_with_format", "ImageDecoder", "zune_jpeg"];
+        let found = words(text).filter(|word| decoders.contains(word));
+        if !shipped || !is_rust(path) || path == "src/decode.rs" {
+            return vec![];
+        }
+        found.map(|word| format!("{path} decodes with {word}")).collect()
+    };
+    breaks(rule, "trainer/src/photos.rs", "image::load_from_memory(&bytes)");
+    keeps(rule, "src/decode.rs", "image::ImageReader::with_format(bytes, format)");
+    everywhere(rule);
+}
+
+#[test]
 fn unsafe_stays_where_it_is_listed() {
     let rule: Rule = |path, text| {
         let faults = words(text).filter(|word| *word == "unsafe").map(|_| format!("{path} has unsafe code"));

@@ -38,7 +38,7 @@ impl Conv {
             block[..end - start].copy_from_slice(&row[start..end]);
             block
         };
-        let source = weights.get(&parameters.weight());
+        let source = weights.get(&parameters.weight_name());
         let starts = || (0..filters).step_by(LANES);
         Self {
             height,
@@ -51,7 +51,7 @@ impl Conv {
             weights: starts()
                 .flat_map(|start| source.chunks_exact(filters).map(move |row| block(row, start)))
                 .collect(),
-            bias: starts().map(|start| block(weights.get(&parameters.bias()), start)).collect(),
+            bias: starts().map(|start| block(weights.get(&parameters.bias_name()), start)).collect(),
         }
     }
 

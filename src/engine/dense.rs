@@ -14,7 +14,8 @@ pub(super) struct Dense {
 
 impl Dense {
     pub(super) fn new(parameters: &Parameters, weights: &Weights, relu: bool) -> Self {
-        let (bias, weights) = (weights.get(&parameters.bias()).to_vec(), weights.get(&parameters.weight()).to_vec());
+        let (bias, weights) =
+            (weights.get(&parameters.bias_name()).to_vec(), weights.get(&parameters.weight_name()).to_vec());
         Self { units: bias.len(), relu, weights, bias }
     }
 

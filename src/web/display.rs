@@ -1,5 +1,6 @@
 //! Answers in words and bars, for photos and camera alike.
 
+use js_sys::Number;
 use web_sys::{Element, HtmlElement};
 
 use super::{Answer, ModelInfo, dom};
@@ -68,16 +69,9 @@ pub(super) fn model(info: &ModelInfo) -> String {
     format!("Model {} · {size} · {} parameters{date}{threshold}", info.name, thousands(info.parameters))
 }
 
+/// As `3,304,769`.
 fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+    Number::from(number as f64).to_locale_string("en").into()
 }
 
 fn set_style(element: &HtmlElement, property: &str, fraction: f32) {

@@ -37,8 +37,8 @@ pub fn forward(spec: &Spec, weights: &Weights, input: &[f32]) -> Result<Vec<f32>
 }
 
 fn load(parameters: &Parameters, weights: &Weights) -> Result<(Tensor, Tensor)> {
-    let weight = tensor(weights.get(&parameters.weight()), &parameters.shape)?;
-    let bias = tensor(weights.get(&parameters.bias()), &[parameters.bias_len()])?;
+    let weight = tensor(weights.get(&parameters.weight_name()), &parameters.shape)?;
+    let bias = tensor(weights.get(&parameters.bias_name()), &[parameters.bias_len()])?;
     Ok((weight, bias))
 }
 

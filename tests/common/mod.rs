@@ -65,8 +65,8 @@ pub fn weights(spec: &Spec, seed: u32) -> Weights {
             let fan_in = p.shape.iter().product::<usize>() / p.bias_len();
             let scale = (6.0 / fan_in as f32).sqrt();
             let count = p.shape.iter().product();
-            tensors.insert(p.weight(), noise.by_ref().take(count).map(|x| x * scale).collect());
-            tensors.insert(p.bias(), noise.by_ref().take(p.bias_len()).map(|x| x * 0.1).collect());
+            tensors.insert(p.weight_name(), noise.by_ref().take(count).map(|x| x * scale).collect());
+            tensors.insert(p.bias_name(), noise.by_ref().take(p.bias_len()).map(|x| x * 0.1).collect());
         }
     }
     Weights::new(spec, tensors).unwrap()

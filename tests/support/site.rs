@@ -47,7 +47,7 @@ impl Site {
         let files = list["files"].as_array_mut().unwrap();
         let file = files.iter_mut().find(|file| file["path"] == path).unwrap();
         file["bytes"] = json!(bytes.len());
-        file["sha256"] = json!(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        file["sha256"] = json!(hex::encode(Sha256::digest(bytes)));
         self.publish(&list);
     }
 

@@ -11,6 +11,7 @@ use candle_core::{Device, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
 use crate::files::write_atomically;
 use crate::network::Network;
 use crate::optimizer::Optimizer;
@@ -18,14 +19,16 @@ use crate::optimizer::Optimizer;
 /// The place in the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// SHA-256 of the list of photos, which must not change between the parts of a run.
-    pub data: String,
+    /// The recipe, and the SHA-256 of the list of photos: what must not change between the parts of a run.
+    pub config: Config,
+    /// See `config`.
+    pub photos_sha256: String,
     /// The epoch at work, from 1.
     pub epoch: u32,
     /// Steps of it that are done.
     pub step: u32,
     /// Sum of the losses of these steps.
-    pub loss: f64,
+    pub loss_sum: f64,
     /// Photos of these steps that were answered right.
     pub correct: u64,
     /// The epochs that are done.
@@ -49,10 +52,16 @@ pub struct Epoch {
     pub validation_roc_auc: Option<f64>,
 }
 
+impl Epoch {
+    /// The fields' names, in order.
+    pub const COLUMNS: [&str; 6] =
+        ["epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "validation_roc_auc"];
+}
+
 impl State {
     /// The start of a run.
-    pub fn new(data: String) -> Self {
-        Self { data, epoch: 1, step: 0, loss: 0.0, correct: 0, history: Vec::new() }
+    pub fn new(config: Config, photos_sha256: String) -> Self {
+        Self { config, photos_sha256, epoch: 1, step: 0, loss_sum: 0.0, correct: 0, history: Vec::new() }
     }
 
     /// The epoch with the smallest validation loss.
@@ -74,11 +83,17 @@ struct Metadata {
 /// Puts the run's state at `path`, whole or not at all.
 ///
 /// # Errors
-/// One sentence that names the file; the old checkpoint is kept.
+/// One sentence that names the file, also where a parameter is no number any more; the old checkpoint is kept.
 pub fn save(path: &Path, state: &State, network: &Network, optimizer: &Optimizer) -> Result<()> {
     let mut tensors = Vec::new();
     for ((name, parameter), slots) in network.parameters().iter().zip(&optimizer.slots) {
-        tensors.push((name.clone(), bytes(&parameter.flatten_all()?.to_vec1()?), parameter.dims()));
+        let values = parameter.flatten_all()?.to_vec1::<f32>()?;
+        ensure!(
+            values.iter().all(|value| value.is_finite()),
+            "{}: {name} is no number any more, so the state before is kept: try a smaller --learning-rate",
+            path.display()
+        );
+        tensors.push((name.clone(), bytes(&values), parameter.dims()));
         for (i, slot) in slots.iter().enumerate() {
             tensors.push((format!("{name}/{i}"), bytes(slot), parameter.dims()));
         }
@@ -98,7 +113,8 @@ pub fn save(path: &Path, state: &State, network: &Network, optimizer: &Optimizer
 /// One sentence that names the file, where it is broken or of another network or version.
 pub fn load(path: &Path, network: &Network, optimizer: &mut Optimizer) -> Result<State> {
     let file = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    restore(&file, network, optimizer).with_context(|| format!("{}: is no checkpoint of this run", path.display()))
+    restore(&file, network, optimizer)
+        .with_context(|| format!("{}: is damaged or of another run, so it can't go on: train anew", path.display()))
 }
 
 fn restore(file: &[u8], network: &Network, optimizer: &mut Optimizer) -> Result<State> {

@@ -24,14 +24,14 @@ pub struct Config {
     /// The network
     #[arg(long, value_enum, default_value = "classic")]
     pub preset: Preset,
-    /// Where all randomness comes from: the same seed, data and version give the same model file
+    /// Where all randomness comes from: on one kind of machine, the same seed, data and version give the same model file
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// The label that is looked for, of two [default: the first in the alphabet]
+    /// The label that is looked for, where there are two [default: the first in the alphabet]
     #[arg(long, value_name = "LABEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positive: Option<String>,
-    /// Share of the photos that validates, where the data has no validation folder
+    /// Share of each label's photos that is set aside to judge epochs by, where DATA has no validation folder
     #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
     pub validation_fraction: f64,
     /// Photos in a step
@@ -43,17 +43,17 @@ pub struct Config {
     /// Epochs at most
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub epochs: u32,
-    /// Stop when the accuracy of an epoch's training photos passes this
+    /// Stop when the accuracy of an epoch's training photos passes this; 1 never stops
     #[arg(long, default_value_t = 0.99, value_name = "SHARE")]
     pub desired_accuracy: f64,
     /// Stop after so many epochs without a smaller validation loss
     #[arg(long, default_value_t = 20, value_name = "EPOCHS")]
     pub patience: u32,
-    /// What turns gradients into steps
+    /// The rule that turns gradients into steps
     #[arg(long, value_enum, default_value = "adam")]
     pub optimizer: Algorithm,
-    /// Factor of each step
-    #[arg(long, default_value_t = 5e-4, value_name = "RATE")]
+    /// How far each step goes
+    #[arg(long, allow_negative_numbers = true, default_value_t = 5e-4, value_name = "RATE")]
     pub learning_rate: f64,
     /// How much of the last step sgd repeats
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
@@ -98,7 +98,10 @@ impl Config {
         ensure!(self.epochs > 0, "--epochs must be at least 1");
         ensure!(self.patience > 0, "--patience must be at least 1");
         ensure!(share(self.validation_fraction), "--validation-fraction must lie between 0 and 1");
-        ensure!(self.desired_accuracy > 0.0, "--desired-accuracy must be above 0");
+        ensure!(
+            self.desired_accuracy > 0.0 && self.desired_accuracy <= 1.0,
+            "--desired-accuracy must be above 0 and at most 1"
+        );
         ensure!(self.learning_rate.is_finite() && self.learning_rate > 0.0, "--learning-rate must be above 0");
         ensure!((0.0..1.0).contains(&self.momentum), "--momentum must be at least 0 and below 1");
         let Augmentation { rotation_range, shear_range, zoom_range, .. } = self.augmentation;
@@ -108,12 +111,21 @@ impl Config {
         let sgd = self.optimizer == Algorithm::Sgd;
         ensure!(self.momentum == 0.0 || sgd, "--momentum works with --optimizer sgd only");
         if let Some(date) = &self.date {
-            let digits = |range: &str| range.bytes().all(|b| b.is_ascii_digit());
+            let number = |part: &str, len: usize| part.parse::<u32>().ok().filter(|_| part.len() == len);
             let parts: Vec<&str> = date.split('-').collect();
-            let day = matches!(parts[..], [y, m, d] if y.len() == 4 && m.len() == 2 && d.len() == 2);
-            ensure!(day && parts.iter().all(|part| digits(part)), "--date must be written as 2026-11-22");
+            let day = match parts[..] {
+                [year, month, day] => (number(year, 4), number(month, 2), number(day, 2)),
+                _ => (None, None, None),
+            };
+            ensure!(matches!(day, (Some(_), Some(1..=12), Some(1..=31))), "--date must be a day, as 2026-11-22");
         }
         Ok(())
+    }
+
+    /// Whether a run of `other` takes the same steps, as far as it goes.
+    pub fn steps_alike(&self, other: &Self) -> bool {
+        let Self { data, epochs, patience, desired_accuracy, .. } = self.clone();
+        *self == Self { data, epochs, patience, desired_accuracy, ..other.clone() }
     }
 
     /// What the optimizer is made from.

@@ -31,11 +31,12 @@ fn draw_panels(area: &Area, history: &[Epoch], best: u32) -> Result<(), Box<dyn 
     let panels = area.split_evenly((1, 2));
     let largest = history.iter().map(|e| e.loss.max(e.validation_loss)).fold(0.1, f64::max);
     let losses = [history.iter().map(|e| e.loss).collect(), history.iter().map(|e| e.validation_loss).collect()];
-    panel(&panels[0], "Loss", 0.0..largest * 1.05, &losses, best)?;
+    // The legends stand where such curves are not.
+    panel(&panels[0], "Loss", 0.0..largest * 1.05, &losses, best, SeriesLabelPosition::LowerLeft)?;
     let accuracies =
         [history.iter().map(|e| e.accuracy).collect(), history.iter().map(|e| e.validation_accuracy).collect()];
     let smallest = accuracies.iter().flatten().copied().fold(0.9, f64::min);
-    panel(&panels[1], "Accuracy", smallest - 0.02..1.0, &accuracies, best)
+    panel(&panels[1], "Accuracy", smallest - 0.02..1.0, &accuracies, best, SeriesLabelPosition::UpperLeft)
 }
 
 fn panel(
@@ -44,6 +45,7 @@ fn panel(
     range: Range<f64>,
     [training, validation]: &[Vec<f64>; 2],
     best: u32,
+    legend: SeriesLabelPosition,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let epochs = training.len().max(2) as u32;
     let mut chart = ChartBuilder::on(area)
@@ -65,6 +67,11 @@ fn panel(
         .draw_series(DashedLineSeries::new(mark, 4, 4, BLACK.stroke_width(1)))?
         .label(format!("chosen: epoch {best}"))
         .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], BLACK));
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
+    chart
+        .configure_series_labels()
+        .position(legend)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
     Ok(())
 }

@@ -12,7 +12,7 @@ mod layout;
 mod read;
 mod split;
 
-use std::{fmt::Write, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -108,7 +108,7 @@ impl Dataset {
                 hasher.update(format!("{part}\t{}\t{path}\t{sha256}\n", self.labels[*label]));
             }
         }
-        hex(&hasher.finalize())
+        hex::encode(hasher.finalize())
     }
 }
 
@@ -155,6 +155,9 @@ impl From<Decoded> for Photo {
 fn labels(folder: &Path, layout: &Layout, positive: Option<&str>) -> Result<Vec<String>> {
     let mut labels: Vec<String> = layout.training.iter().map(|folder| folder.label.clone()).collect();
     if let Some(positive) = positive {
+        if labels.len() > 2 {
+            bail!("--positive is for two labels, and {} has {}: {labels:?}", folder.display(), labels.len());
+        }
         let place = labels.iter().position(|label| label == positive).with_context(|| {
             format!("{}: no label {positive:?} is there to be the positive one, only {labels:?}", folder.display())
         })?;
@@ -196,12 +199,4 @@ fn check_not_empty(layout: &Layout, labels: &[String], parts: &[Vec<Decoded>; 2]
         }
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -30,7 +30,8 @@ pub struct EvaluateArgs {
     /// The model file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Folder with one folder of photos for each label, named like it; or a data set, whose `validation` is judged
+    /// Folder with one folder of photos for each label, named like it; or a data set, whose `validation` is judged where
+    /// it has one, and else all of it, with what was trained on
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
     /// Write the figures to this file, too, as JSON
@@ -46,6 +47,10 @@ pub struct Report {
     /// The figures.
     #[serde(flatten)]
     pub figures: Figures,
+    /// The model's labels.
+    pub labels: Vec<String>,
+    /// From which probability on the first of two labels is answered. Accuracy and confusion follow from it.
+    pub threshold: f32,
     /// How often photos of label (row) got answer (column), in the order of the model's labels.
     pub confusion: Vec<Vec<usize>>,
     /// Photos that belong together: the same sub-folder of a label's folder or, directly in it, the same beginning of
@@ -77,12 +82,12 @@ pub fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     for Skipped { file, reason } in &skipped {
         eprintln!("{file}: {reason}: skipped");
     }
+    output::print(&table(&report))?;
     if let Some(path) = &args.json {
         let mut json = serde_json::to_vec_pretty(&report)?;
         json.push(b'\n');
         write_atomically(path, &json)?;
     }
-    output::print(&table(&report, &classifier.spec().labels))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -141,6 +146,8 @@ pub fn evaluate(classifier: &Classifier, folder: &Path) -> Result<(Report, Vec<S
     let report = Report {
         n: judged.labels.len(),
         figures: judged.figures(),
+        labels: labels.clone(),
+        threshold: classifier.spec().threshold,
         confusion: confusion(&judged.labels, &judged.answers, labels.len()),
         groups,
         intervals: judged.intervals(),
@@ -160,9 +167,18 @@ fn group(folder: &LabelFolder, file: &Path) -> String {
     }
 }
 
-fn table(report: &Report, labels: &[String]) -> String {
-    let Report { n, figures, confusion, groups, intervals, skipped } = report;
-    let mut text = format!("{n} photos, {skipped} files skipped; in brackets 95 % intervals\n\n");
+fn table(report: &Report) -> String {
+    let Report { n, figures, labels, threshold, confusion, groups, intervals, skipped } = report;
+    let mut text = format!("{n} photos, {skipped} files skipped; in brackets 95 % intervals\n");
+    if let [positive, _] = &labels[..] {
+        text += &format!("answered {positive:?} from probability {threshold:.4} on\n");
+    }
+    for (label, row) in labels.iter().zip(confusion) {
+        if row.iter().sum::<usize>() == 0 {
+            text += &format!("no photo of {label:?} is there: figures that need one are left out\n");
+        }
+    }
+    text.push('\n');
     let mut row = |name: &str, figure: Option<f64>, interval: Option<Interval>| {
         // Writing to a string cannot fail.
         let _ = match (figure, interval) {

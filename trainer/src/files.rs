@@ -1,11 +1,43 @@
-//! Writing files so that a reader only ever finds whole ones.
+//! Reading only what is a file, and writing so that a reader only ever finds whole ones.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+
+/// The bytes of a file; `too_long` is the error for more than `limit` of them. A pipe, socket or device is not even opened.
+///
+/// # Errors
+/// A sentence without the file's name.
+pub fn read_file(path: &Path, limit: usize, too_long: impl FnOnce(usize) -> husky::Error) -> Result<Vec<u8>> {
+    let metadata = fs::metadata(path).context("can't be read")?;
+    if metadata.is_dir() {
+        bail!("is a folder, not a file");
+    }
+    if !metadata.is_file() {
+        bail!("is a pipe, socket or device, not a file");
+    }
+    // Asked before memory is set aside for it.
+    if metadata.len() > limit as u64 {
+        return Err(too_long(metadata.len() as usize).into());
+    }
+    fs::read(path).context("can't be read")
+}
+
+/// How the names begin of files that are not whole yet.
+const UNFINISHED: &str = ".writing-";
+
+/// Removes what a kill in the middle of [`write_atomically`] left in `folder`.
+pub fn remove_leftovers(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+            // One that stays is only in the way of the disk's space.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
 
 /// Puts `bytes` at `path`, mode 0644: all of them or, after a crash, a kill or on a full disk, what was there before.
 ///
@@ -13,9 +45,12 @@ use anyhow::{Context, Result};
 /// One sentence that names the file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        bail!("{}: the folder {} is not there: make it first", path.display(), folder.display());
+    }
     let write = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new()
-            .prefix(".writing-")
+            .prefix(UNFINISHED)
             .permissions(Permissions::from_mode(0o644))
             .tempfile_in(folder)?;
         file.write_all(bytes)?;
@@ -25,4 +60,17 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         File::open(folder)?.sync_all()
     };
     write().with_context(|| format!("{}: could not be written, what was there before is kept", path.display()))
+}
+
+/// A CSV table: its head, and a line for each row.
+///
+/// # Errors
+/// A row that is no flat structure.
+pub fn csv_bytes(columns: &[&str], rows: &[impl serde::Serialize]) -> Result<Vec<u8>> {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(columns)?;
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    Ok(writer.into_inner()?)
 }

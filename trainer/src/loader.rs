@@ -68,7 +68,7 @@ impl Loader {
     /// # Errors
     /// Where the system has no more threads.
     pub fn new(options: Options) -> Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let threads = rayon::current_num_threads().min(MAX_THREADS);
         let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|_| "loader".to_owned()).build();
         let pool = Arc::new(pool.context("no threads can be started to load photos")?);
         Ok(Self { options: Arc::new(options), pool })

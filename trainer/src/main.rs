@@ -7,7 +7,7 @@ use trainer::{evaluate, export, predict, summary, train};
 
 /// Trains and judges photo classifiers that answer in the browser
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "husky", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -1,16 +1,24 @@
 //! A model file from the disk.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use anyhow::{Context, Result};
-use husky::Classifier;
+use anyhow::{Context, Result, ensure};
+use husky::{Classifier, Error, weights::MAX_FILE};
+use image::ImageFormat::{Bmp, Gif, Jpeg, Png, WebP};
+
+use crate::files::read_file;
 
 /// Its bytes.
 ///
 /// # Errors
 /// One sentence that names the file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("{}: the model file can't be read", path.display()))
+    let bytes =
+        read_file(path, MAX_FILE, Error::ModelTooLarge).with_context(|| format!("{}: the model", path.display()))?;
+    // The likeliest slip: its first bytes would be taken for a length, and the error would speak of that.
+    let photo = matches!(image::guess_format(&bytes), Ok(Jpeg | Png | WebP | Gif | Bmp));
+    ensure!(!photo, "{}: is a photo, not a model: the model file is named first", path.display());
+    Ok(bytes)
 }
 
 /// The classifier in it.

@@ -23,10 +23,10 @@ impl Network {
         let mut tensors = BTreeMap::new();
         for (i, p) in steps.iter().filter_map(|step| step.op.parameters()).enumerate() {
             tensors.insert(
-                p.weight(),
+                p.weight_name(),
                 Tensor::from_vec(glorot_uniform(p, seed, i as u64), p.shape.clone(), &Device::Cpu)?,
             );
-            tensors.insert(p.bias(), Tensor::zeros(p.bias_len(), candle_core::DType::F32, &Device::Cpu)?);
+            tensors.insert(p.bias_name(), Tensor::zeros(p.bias_len(), candle_core::DType::F32, &Device::Cpu)?);
         }
         Ok(Self::from_tensors(spec, tensors)?)
     }
@@ -39,7 +39,7 @@ impl Network {
         let steps = spec.steps().map_err(candle_core::Error::wrap)?;
         let mut parameters = BTreeMap::new();
         for p in steps.iter().filter_map(|step| step.op.parameters()) {
-            for (name, shape) in [(p.weight(), &p.shape[..]), (p.bias(), &[p.bias_len()])] {
+            for (name, shape) in [(p.weight_name(), &p.shape[..]), (p.bias_name(), &[p.bias_len()])] {
                 match tensors.remove(&name) {
                     Some(tensor) if tensor.dims() == shape => {
                         parameters.insert(name, Var::from_tensor(&tensor)?);
@@ -92,7 +92,7 @@ impl Network {
             let var = &self.parameters[name];
             if training { var.as_tensor().clone() } else { var.as_detached_tensor() }
         };
-        (tensor(&parameters.weight()), tensor(&parameters.bias()))
+        (tensor(&parameters.weight_name()), tensor(&parameters.bias_name()))
     }
 
     /// The parameters as the model file takes them.
@@ -116,4 +116,38 @@ fn glorot_uniform(parameters: &Parameters, seed: u64, index: u64) -> Vec<f32> {
     let limit = (6.0 / (window * (fan_in + fan_out)) as f32).sqrt();
     let mut rng = random::rng(seed, Stream::Initialization, 0, index);
     (0..parameters.shape.iter().product()).map(|_| rng.random_range(-limit..limit)).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use husky::spec::Provenance;
+
+    use super::*;
+    use crate::presets::Preset;
+
+    #[test]
+    fn fresh_parameters_are_kerass() {
+        let spec = Spec {
+            name: "classic".into(),
+            input: Preset::Classic.input(),
+            architecture: Preset::Classic.architecture(2),
+            labels: vec!["yes".into(), "no".into()],
+            temperature: 1.0,
+            threshold: 0.5,
+            provenance: Provenance::default(),
+        };
+        let values = |seed: u64, name: &str| -> Vec<f32> {
+            Network::new(&spec, seed).unwrap().parameters()[name].flatten_all().unwrap().to_vec1().unwrap()
+        };
+        // Fans in and out of conv2d_2: 3 * 3 * 32 and 3 * 3 * 64. Uniform in +-limit has a variance of limit^2 / 3.
+        let weights = values(1, "conv2d_2.weight");
+        let limit = (6.0 / (9.0 * (32.0 + 64.0)) as f32).sqrt();
+        let largest = weights.iter().fold(0.0_f32, |largest, w| largest.max(w.abs()));
+        assert!(largest <= limit && largest > 0.99 * limit, "{largest} and {limit}");
+        let variance = weights.iter().map(|w| w * w).sum::<f32>() / weights.len() as f32;
+        assert!((variance / (limit * limit / 3.0) - 1.0).abs() < 0.05, "{variance}");
+        assert!(values(1, "conv2d_2.bias").iter().all(|&b| b == 0.0));
+        assert!(weights == values(1, "conv2d_2.weight") && weights != values(2, "conv2d_2.weight"));
+    }
 }

@@ -1,14 +1,13 @@
 //! Photo files: finding them below a folder and reading them, whatever lies there.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use husky::decode::MAX_FILE;
 use serde::Serialize;
 use walkdir::{DirEntry, WalkDir};
+
+use crate::files::read_file;
 
 /// A file that could not be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,16 +53,5 @@ pub(crate) fn is_hidden(path: &Path) -> bool {
 /// A sentence without the file's name for what can't be read, is no file (a pipe, socket or device is not even opened),
 /// or is longer than the decoder accepts.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let metadata = fs::metadata(path).context("can't be read")?;
-    if metadata.is_dir() {
-        bail!("is a folder, not a file");
-    }
-    if !metadata.is_file() {
-        bail!("is a pipe, socket or device, not a file");
-    }
-    // Asked before memory is set aside for it.
-    if metadata.len() > MAX_FILE as u64 {
-        return Err(husky::Error::PhotoTooLarge(metadata.len() as usize).into());
-    }
-    fs::read(path).context("can't be read")
+    read_file(path, MAX_FILE, husky::Error::PhotoTooLarge)
 }

@@ -18,7 +18,8 @@ use crate::{
 /// Say what photos show
 ///
 /// One line a photo: label, probability, milliseconds (decoding and all), file. A file that is no photo is a line on
-/// standard error; the others go on, and the exit code is 1 at the end.
+/// standard error; the others go on, and the exit code is 1 at the end. Of two labels, the first is answered from the
+/// model's own threshold on, which need not be 50 %: `husky summary MODEL` shows it.
 #[derive(Debug, clap::Args)]
 pub struct PredictArgs {
     /// The model file
@@ -58,7 +59,10 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
     let classifier = model_file::load(&args.model)?;
     let mut exit_code = ExitCode::SUCCESS;
     for photo in &args.photos {
-        let (files, unseen) = if photo.is_dir() { photos::find(photo) } else { (vec![photo.clone()], Vec::new()) };
+        let (files, mut unseen) = if photo.is_dir() { photos::find(photo) } else { (vec![photo.clone()], Vec::new()) };
+        if files.is_empty() && unseen.is_empty() {
+            unseen.push(Skipped { file: photo.display().to_string(), reason: "no file is in this folder".into() });
+        }
         for Skipped { file, reason } in unseen {
             exit_code = ExitCode::FAILURE;
             if !bad(args.json, &file, &reason, "photo-unreadable")? {

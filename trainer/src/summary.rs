@@ -8,6 +8,7 @@ use husky::{
     spec::{Architecture, Layer, Shape},
     weights::{self, Precision},
 };
+use indicatif::HumanCount;
 
 use crate::{model_file, output, presets::Preset};
 
@@ -86,15 +87,7 @@ fn shape(shape: Shape) -> String {
 
 /// As `3,304,769`.
 fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.char_indices() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number as u64).to_string()
 }
 
 fn boxed(rows: &[[String; 3]]) -> String {

@@ -13,6 +13,7 @@ use candle_nn::Optimizer as _;
 use husky::Spec;
 use husky::spec::Provenance;
 use husky::weights::Precision;
+use indicatif::HumanCount;
 
 use self::progress::EpochProgress;
 use crate::calibrate;
@@ -20,7 +21,7 @@ use crate::checkpoint::{self, Epoch, State};
 use crate::config::Config;
 use crate::curves;
 use crate::dataset::{self, Dataset};
-use crate::files::write_atomically;
+use crate::files::{self, csv_bytes, write_atomically};
 use crate::loader::{self, Batch, Loader};
 use crate::metrics;
 use crate::network::Network;
@@ -109,28 +110,52 @@ impl<'a> Run<'a> {
                 folder.display()
             );
         }
+        files::remove_leftovers(folder);
+        let free = !folder.exists() || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+        ensure!(free, "{}: is not an empty folder: name another with --out", folder.display());
         // From wherever the run is resumed, the data is found.
         config.data = fs::canonicalize(&config.data)
             .with_context(|| format!("{}: the data folder cannot be read", config.data.display()))?;
+        let among_labels = || {
+            let above = std::path::absolute(folder)?.parent().map(fs::canonicalize);
+            anyhow::Ok(above.is_some_and(|above| above.is_ok_and(|above| above == config.data)))
+        };
+        ensure!(
+            config.data.join("training").is_dir() || !among_labels()?,
+            "{}: lies among the folders of the labels and would be taken for one: name another with --out",
+            folder.display()
+        );
         let toml = config.to_toml()?;
         let run = Self::new(folder, config)?;
         fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
-        write_atomically(&folder.join("skipped.csv"), &csv_bytes(&run.data.skipped)?)?;
+        // First, since with it alone the run can go on.
         write_atomically(&file, toml.as_bytes())?;
+        run.report_skipped()?;
         Ok(run)
     }
 
     /// A run from its last checkpoint or, where it was stopped before the first, from its beginning.
     fn resume(folder: &'a Path) -> Result<Self> {
-        let mut run = Self::new(folder, Config::read(&folder.join("config.toml"))?)?;
+        let file = folder.join("config.toml");
+        ensure!(file.exists(), "{}: no run is there: name the folder that was given to --out", folder.display());
+        files::remove_leftovers(folder);
+        let mut run = Self::new(folder, Config::read(&file)?)?;
+        run.report_skipped()?;
         let path = folder.join("checkpoint.safetensors");
         if path.exists() {
+            let config = run.state.config;
             run.state = checkpoint::load(&path, &run.network, &mut run.optimizer)?;
             ensure!(
-                run.state.data == run.spec.provenance.data,
+                config.steps_alike(&run.state.config),
+                "{}: was changed since the run began: put back all but data, epochs, patience and desired_accuracy, or train anew with --config and --out",
+                file.display()
+            );
+            ensure!(
+                run.state.photos_sha256 == run.spec.provenance.data,
                 "{}: the photos changed since the run began; train anew with another --out",
                 run.config.data.display()
             );
+            run.state.config = config;
         }
         Ok(run)
     }
@@ -143,9 +168,6 @@ impl<'a> Run<'a> {
             positive: config.positive.clone(),
         };
         let data = Dataset::open(&config.data, input.size, &options)?;
-        if !data.skipped.is_empty() {
-            eprintln!("{} files are skipped: see {}", data.skipped.len(), folder.join("skipped.csv").display());
-        }
         let spec = Spec {
             name: config.preset.name().into(),
             input,
@@ -166,7 +188,7 @@ impl<'a> Run<'a> {
         let network = Network::new(&spec, config.seed)?;
         let parameters = network.parameters().values().cloned().collect();
         let optimizer = Optimizer::new(parameters, config.optimizer_settings())?;
-        let state = State::new(spec.provenance.data.clone());
+        let state = State::new(config.clone(), spec.provenance.data.clone());
         let loader = Loader::new(loader::Options {
             seed: config.seed,
             batch_size: config.batch_size,
@@ -174,6 +196,15 @@ impl<'a> Run<'a> {
             augmentation: Some(config.augmentation),
         })?;
         Ok(Self { folder, config, data, loader, spec, network, optimizer, state })
+    }
+
+    fn report_skipped(&self) -> Result<()> {
+        let skipped = &self.data.skipped;
+        let report = self.folder.join("skipped.csv");
+        if !skipped.is_empty() {
+            eprintln!("files skipped: {}, listed in {}", skipped.len(), report.display());
+        }
+        write_atomically(&report, &csv_bytes(&["file", "reason"], skipped)?)
     }
 
     /// The training loop.
@@ -185,6 +216,7 @@ impl<'a> Run<'a> {
                 std::process::exit(INTERRUPTED.into());
             }
         })?;
+        eprintln!("{}", self.summary());
         while self.state.epoch <= self.config.epochs && self.reason_to_stop().is_none() {
             let mut progress = EpochProgress::new(&self.config, &self.state);
             let (first, steps) = (self.state.step as usize, self.config.steps_per_epoch as usize);
@@ -206,6 +238,23 @@ impl<'a> Run<'a> {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// What is about to be done, in one line: a wrong folder or label is seen before hours are spent on it.
+    fn summary(&self) -> String {
+        let Self { config, data, network, .. } = self;
+        let photos = |split: &dataset::Split| {
+            let counts = data.labels.iter().zip(split.counts()).map(|(label, count)| format!("{count} {label}"));
+            counts.collect::<Vec<_>>().join(", ")
+        };
+        let parameters: usize = network.parameters().values().map(|parameter| parameter.elem_count()).sum();
+        format!(
+            "{}, {} parameters; training: {}; validation: {}",
+            config.preset.name(),
+            HumanCount(parameters as u64),
+            photos(&data.training),
+            photos(&data.validation)
+        )
+    }
+
     /// One batch forward, backward, and a step downhill.
     fn step(&mut self, batch: Batch) -> Result<()> {
         let config = &self.config;
@@ -217,7 +266,7 @@ impl<'a> Run<'a> {
         let value = loss.to_scalar::<f32>()?;
         self.check_finite(value)?;
         self.optimizer.backward_step(&loss)?;
-        self.state.loss += f64::from(value);
+        self.state.loss_sum += f64::from(value);
         self.state.correct += correct;
         self.state.step += 1;
         Ok(())
@@ -268,14 +317,14 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Writes down what the epoch brought. The order matters: whatever is interrupted here is done again, alike, from the
-    /// last checkpoint.
+    /// Writes down what the epoch brought. The order matters: with the checkpoint last, whatever is interrupted here is
+    /// done again, alike, from the one before.
     fn finish_epoch(&mut self, validation: &Validation) -> Result<()> {
         let state = &mut self.state;
         let photos = u64::from(state.step) * self.config.batch_size as u64;
         state.history.push(Epoch {
             epoch: state.epoch,
-            loss: state.loss / f64::from(state.step),
+            loss: state.loss_sum / f64::from(state.step),
             accuracy: state.correct as f64 / photos as f64,
             validation_loss: validation.loss,
             validation_accuracy: validation.accuracy,
@@ -290,10 +339,10 @@ impl<'a> Run<'a> {
             write_atomically(&self.folder.join("model.safetensors"), &model)?;
         }
         self.state.epoch += 1;
-        (self.state.step, self.state.loss, self.state.correct) = (0, 0.0, 0);
-        self.save()?;
-        write_atomically(&self.folder.join("metrics.csv"), &csv_bytes(&self.state.history)?)?;
-        write_atomically(&self.folder.join("curves.svg"), curves::draw(&self.state.history, best)?.as_bytes())
+        (self.state.step, self.state.loss_sum, self.state.correct) = (0, 0.0, 0);
+        write_atomically(&self.folder.join("metrics.csv"), &csv_bytes(&Epoch::COLUMNS, &self.state.history)?)?;
+        write_atomically(&self.folder.join("curves.svg"), curves::draw(&self.state.history, best)?.as_bytes())?;
+        self.save()
     }
 
     fn save(&self) -> Result<()> {
@@ -322,17 +371,9 @@ impl<'a> Run<'a> {
 fn count_correct(logits: &[Vec<f32>], labels: &[usize]) -> u64 {
     let answer = |logits: &[f32]| match logits {
         [logit] => usize::from(*logit < 0.0),
-        _ => (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best }),
+        _ => husky::argmax(logits),
     };
     logits.iter().zip(labels).filter(|(logits, label)| answer(logits) == **label).count() as u64
-}
-
-fn csv_bytes(rows: &[impl serde::Serialize]) -> Result<Vec<u8>> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row)?;
-    }
-    Ok(writer.into_inner()?)
 }
 
 #[cfg(test)]

@@ -85,8 +85,7 @@ fn evaluate_counts_what_the_model_gets_right() {
     let report: Value = serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
     let mut keys: Vec<&String> = report.as_object().unwrap().keys().collect();
     keys.sort();
-    let expected =
-        "accuracy balanced_accuracy confusion ece groups intervals log_loss n recall_at_1pct_fpr roc_auc skipped";
+    let expected = "accuracy balanced_accuracy confusion ece groups intervals labels log_loss n recall_at_1pct_fpr roc_auc skipped threshold";
     assert_eq!(keys, expected.split(' ').collect::<Vec<_>>());
     assert_eq!(report["n"], 6);
     assert_eq!(report["skipped"], 1);
@@ -132,8 +131,14 @@ fn evaluate_refuses_what_it_cannot_judge() {
         text(&output.stderr).to_owned()
     };
     assert!(error(&["evaluate", "nowhere", "photos"]).contains("nowhere: "));
-    assert!(error(&["evaluate", "photos/dark/night.png", "photos"]).contains("photos/dark/night.png: "));
-    assert!(error(&["evaluate", "model.safetensors", "photos/dark"]).contains("no folder"));
+    assert!(error(&["evaluate", "photos/dark/night.png", "photos"]).contains("night.png: is a photo, not a model"));
+    assert!(error(&["evaluate", "model.safetensors", "photos/dark"]).contains("name the folder above"));
+    assert!(Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
+    assert!(error(&["evaluate", "pipe", "photos"]).contains("pipe: the model: is a pipe"));
+    assert!(
+        error(&["evaluate", "model.safetensors", "photos", "--json", "no/r.json"])
+            .contains("the folder no is not there")
+    );
     fs::create_dir(folder.path().join("photos/grey")).unwrap();
     let unknown = error(&["evaluate", "model.safetensors", "photos"]);
     assert!(unknown.contains("photos/grey") && unknown.contains("bright"), "{unknown}");
@@ -200,6 +205,15 @@ fn predict_goes_on_after_a_bad_photo() {
     let [unreadable, empty] = [Some("photo-unreadable"), Some("photo-empty")];
     assert_eq!(codes, [unreadable, empty, None, None, None, unreadable, None]);
     assert!(lines[1]["error"].is_string() && lines[1]["file"] == "photos/bright/bad.jpg");
+}
+
+#[test]
+fn predict_says_that_a_folder_is_empty() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    let output = husky(folder.path(), &["predict", "model.safetensors", "empty"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    assert_eq!(text(&output.stderr), "empty: no file is in this folder\n");
 }
 
 #[test]

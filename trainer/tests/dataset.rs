@@ -171,7 +171,7 @@ fn a_data_set_that_can_teach_nothing_is_refused() {
     let folder = given_parts();
     let root = folder.path();
     assert_mentions(&error(&root.join("nowhere")), &["nowhere", "No such file"]);
-    assert_mentions(&error(&root.join("training/disc")), &["training/disc", "no folder"]);
+    assert_mentions(&error(&root.join("training/disc")), &["training/disc", "name the folder above"]);
 
     fs::create_dir(root.join("validation/ring")).unwrap();
     assert_mentions(&error(root), &["validation/ring", "\"ring\" is no label", "rename"]);

@@ -164,8 +164,8 @@ fn parameters(spec: &Spec) -> BTreeMap<String, Tensor> {
         let Some(p) = step.op.parameters() else { continue };
         let fan_in = (p.shape.iter().product::<usize>() / p.bias_len()) as f64;
         let weight = (random(10 + i as u64, &p.shape).as_tensor() * (3.0 / fan_in).sqrt()).unwrap();
-        tensors.insert(p.weight(), weight);
-        tensors.insert(p.bias(), (random(50 + i as u64, &[p.bias_len()]).as_tensor() * 0.1).unwrap());
+        tensors.insert(p.weight_name(), weight);
+        tensors.insert(p.bias_name(), (random(50 + i as u64, &[p.bias_len()]).as_tensor() * 0.1).unwrap());
     }
     tensors
 }

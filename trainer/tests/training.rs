@@ -63,6 +63,7 @@ fn read(folder: &Path, run: &str, file: &str) -> Vec<u8> {
 fn a_small_network_learns_the_drawings() {
     let folder = folder();
     let folder = folder.path();
+    fs::write(folder.join("data/training/disc/empty.png"), "").unwrap();
     succeed(start(folder, "run", &["--epochs", "12"]));
     let json = folder.join("figures.json");
     let mut evaluate = command(folder);
@@ -88,9 +89,12 @@ fn a_small_network_learns_the_drawings() {
     let photo = fs::read(folder.join("data/validation/disc/disc_0000.png")).unwrap();
     let (whole, half) = (whole.classify(&photo).unwrap(), half.classify(&photo).unwrap());
     assert!(whole.label == half.label && (whole.probability - half.probability).abs() < 0.01, "{whole:?} {half:?}");
-    for file in ["config.toml", "checkpoint.safetensors", "skipped.csv"] {
+    for file in ["config.toml", "checkpoint.safetensors"] {
         assert!(folder.join("run").join(file).is_file(), "{file}");
     }
+    let skipped = String::from_utf8(read(folder, "run", "skipped.csv")).unwrap();
+    let skipped: Vec<&str> = skipped.lines().collect();
+    assert!(skipped.len() == 2 && skipped[0] == "file,reason" && skipped[1].contains("/empty.png,"), "{skipped:?}");
     assert!(String::from_utf8(read(folder, "run", "curves.svg")).unwrap().contains("validation"));
 }
 
@@ -111,6 +115,14 @@ fn more_labels_take_a_softmax() {
     succeed(start(folder, "run", &["--epochs", "1"]));
     let classifier = husky::Classifier::load(&read(folder, "run", "model.safetensors")).unwrap();
     assert_eq!(classifier.spec().labels, ["disc", "round", "stripes"]);
+    let mut evaluate = command(folder);
+    evaluate.args(["evaluate", "run/model.safetensors", "data"]);
+    let table = String::from_utf8(succeed(evaluate).stdout).unwrap();
+    assert!(table.contains("round") && !table.contains("from probability"), "{table}");
+    let mut predict = command(folder);
+    predict.args(["predict", "run/model.safetensors", "data/validation"]);
+    let lines = String::from_utf8(succeed(predict).stdout).unwrap();
+    assert!(lines.lines().all(|line| classifier.spec().labels.iter().any(|label| line.starts_with(label))), "{lines}");
 }
 
 #[test]
@@ -187,17 +199,30 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_bytes() {
 fn an_interrupt_saves_the_step_and_exits_130() {
     let folder = folder();
     let folder = folder.path();
-    let epochs = ["--epochs", "40", "--desired-accuracy", "2", "--patience", "100"];
-    let child = start(folder, "run", &epochs).stderr(Stdio::piped()).spawn().unwrap();
-    while !folder.join("run/metrics.csv").is_file() {
+    // One long epoch, so that the interrupt falls into it.
+    let long = |run: &str| {
+        let mut command = command(folder);
+        command.args(["train", "data", "--out", run, "--preset", "tiny", "--steps-per-epoch", "300", "--epochs", "1"]);
+        command
+    };
+    let mut child = long("run").stderr(Stdio::piped()).spawn().unwrap();
+    // Written just before the first step.
+    while !folder.join("run/skipped.csv").is_file() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let before = read(folder, "run", "checkpoint.safetensors");
+    std::thread::sleep(Duration::from_millis(200));
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(stderr(&output).contains("husky train --resume run"), "{}", stderr(&output));
-    assert_ne!(before, read(folder, "run", "checkpoint.safetensors"));
+    assert!(!folder.join("run/metrics.csv").exists(), "an epoch ended before the interrupt");
+    // From the middle of the epoch to the same end.
+    succeed(resume(folder, "run"));
+    succeed(long("whole"));
+    for file in ["model.safetensors", "checkpoint.safetensors", "metrics.csv"] {
+        assert!(read(folder, "run", file) == read(folder, "whole", file), "{file}");
+    }
 }
 
 #[test]
@@ -229,31 +254,53 @@ fn a_full_disk_keeps_the_old_checkpoint() {
 fn a_loss_that_is_no_number_stops_and_keeps_the_last_good_epoch() {
     let folder = folder();
     let folder = folder.path();
+    // Too large a step, each making the next gradient larger: after some epochs of one step there is nothing left to say.
+    let mut command = command(folder);
+    command.args(["train", "data", "--out", "run", "--preset", "tiny", "--optimizer", "sgd", "--learning-rate", "1e7"]);
+    command.args(["--steps-per-epoch", "1"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("smaller --learning-rate"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("model.safetensors keeps epoch"), "{}", stderr(&output));
+    assert!(husky::Classifier::load(&read(folder, "run", "model.safetensors")).is_ok());
+}
+
+#[test]
+fn a_recipe_that_was_changed_midway_is_refused_but_may_go_on_for_longer() {
+    let folder = folder();
+    let folder = folder.path();
+    succeed(start(folder, "whole", &["--epochs", "2"]));
     succeed(start(folder, "run", &["--epochs", "1"]));
     let config = folder.join("run/config.toml");
     let text = fs::read_to_string(&config).unwrap();
-    fs::write(
-        &config,
-        text.replace("epochs = 1", "epochs = 3").replace("learning_rate = 0.004", "learning_rate = 1e30"),
-    )
-    .unwrap();
-    let model = read(folder, "run", "model.safetensors");
+    fs::write(&config, text.replace("batch_size = 32", "batch_size = 16")).unwrap();
     let output = resume(folder, "run").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("smaller --learning-rate"), "{}", stderr(&output));
-    assert_eq!(model, read(folder, "run", "model.safetensors"));
+    assert!(stderr(&output).contains("run/config.toml: was changed"), "{}", stderr(&output));
+    fs::write(&config, text.replace("epochs = 1", "epochs = 2")).unwrap();
+    succeed(resume(folder, "run"));
+    for file in ["model.safetensors", "metrics.csv"] {
+        assert_eq!(read(folder, "run", file), read(folder, "whole", file), "{file}");
+    }
 }
 
 #[test]
 fn mistakes_get_one_sentence() {
     let folder = folder();
     let folder = folder.path();
-    let mistakes: [(&[&str], &str); 6] = [
+    fs::create_dir(folder.join("full")).unwrap();
+    fs::write(folder.join("full/model.safetensors"), "someone's").unwrap();
+    let mistakes: [(&[&str], &str); 11] = [
         (&["train", "nowhere", "--out", "run"], "nowhere"),
         (&["train", "data", "--out", "run", "--batch-size", "0"], "--batch-size"),
         (&["train", "data", "--out", "run", "--momentum", "0.9"], "sgd"),
         (&["train", "data", "--out", "run", "--date", "today"], "--date"),
-        (&["train", "--resume", "nowhere"], "nowhere/config.toml"),
+        (&["train", "data", "--out", "run", "--date", "2026-13-01"], "--date"),
+        (&["train", "data", "--out", "run", "--desired-accuracy", "99"], "--desired-accuracy"),
+        (&["train", "data", "--out", "run", "--learning-rate", "-1"], "--learning-rate must be above 0"),
+        (&["train", "data", "--out", "full"], "full: is not an empty folder"),
+        (&["train", "data/training", "--out", "data/training/run"], "data/training/run: lies among the folders"),
+        (&["train", "--resume", "nowhere"], "nowhere: no run is there"),
         (&["train", "--config", "nowhere.toml", "--out", "run"], "nowhere.toml"),
     ];
     for (arguments, fragment) in mistakes {

@@ -18,11 +18,22 @@ pub struct Browser {
     pub chromedriver: PathBuf,
 }
 
+/// The variables in which the user may name the programs.
+const CHROMIUM: &str = "CHROMIUM";
+const CHROMEDRIVER: &str = "CHROMEDRIVER";
+
 /// Finds Chromium and chromedriver, or installs Debian's and says so in a sentence.
 ///
 /// # Errors
 /// There is no browser and none can be installed.
 pub fn set_up() -> Result<Browser> {
+    for variable in [CHROMIUM, CHROMEDRIVER] {
+        if let Some(path) = named(variable)
+            && !path.is_file()
+        {
+            bail!("{variable} names {}, and no program is there", path.display());
+        }
+    }
     find_or_install(|| look(named, find), install)
 }
 
@@ -39,8 +50,8 @@ fn find_or_install(look: impl Fn() -> Option<Browser>, install: impl FnOnce() ->
 /// `named` knows the programs that the user names, `find` those in `PATH`.
 fn look(named: impl Fn(&str) -> Option<PathBuf>, find: impl Fn(&str) -> Option<PathBuf>) -> Option<Browser> {
     let chromiums = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    let chromium = named("CHROMIUM").or_else(|| chromiums.into_iter().find_map(&find))?;
-    let chromedriver = named("CHROMEDRIVER").or_else(|| find("chromedriver"))?;
+    let chromium = named(CHROMIUM).or_else(|| chromiums.into_iter().find_map(&find))?;
+    let chromedriver = named(CHROMEDRIVER).or_else(|| find("chromedriver"))?;
     Some(Browser { chromium, chromedriver })
 }
 
@@ -61,7 +72,7 @@ fn install() -> Result<()> {
 impl Browser {
     /// Tells a test where the browser is.
     pub fn tell(&self, command: &mut Command) {
-        command.env("CHROMIUM", &self.chromium).env("CHROMEDRIVER", &self.chromedriver);
+        command.env(CHROMIUM, &self.chromium).env(CHROMEDRIVER, &self.chromedriver);
     }
 
     /// How a WebDriver starts the browser: without a window, as root too, and in peace from its maker's servers.

@@ -94,7 +94,8 @@ fn tests(log: &mut Log) -> Result<()> {
         let mut command = cargo();
         browser.tell(&mut command);
         command.env("HUSKY_DIST", &site).env("HUSKY_BINARY", programs.join("husky"));
-        run(command.arg("test").args(NATIVE).arg("--test=end_to_end"))
+        // With what passed tests print: it says where generated photos stood in for real ones.
+        run(command.arg("test").args(NATIVE).args(["--test=end_to_end", "--", "--show-output"]))
     })
 }
 

@@ -67,10 +67,16 @@ pub fn build(out: &Path) -> Result<()> {
     for (path, bytes) in cache_list(&files)? {
         fs::write(site.join(path), bytes)?;
     }
+    let old = stage.path().join("old");
     if out.exists() {
-        fs::rename(out, stage.path().join("old"))?;
+        fs::rename(out, &old)?;
     }
-    fs::rename(&site, out).with_context(|| format!("{} cannot be put in place", out.display()))
+    fs::rename(&site, out).or_else(|error| {
+        if old.exists() {
+            fs::rename(&old, out)?;
+        }
+        Err(error).with_context(|| format!("{} cannot be put in place", out.display()))
+    })
 }
 
 /// A line for every file of the site in `folder` and for the whole: its size, its size under brotli 11, its path.
@@ -198,19 +204,15 @@ fn cache_list(files: &Files) -> Result<Files> {
     };
     let files_kept = files.iter().filter(|(path, _)| kept(path));
     let entries: Vec<_> = files_kept
-        .map(|(path, bytes)| Entry { path, sha256: hex(Sha256::digest(bytes)), bytes: bytes.len() })
+        .map(|(path, bytes)| Entry { path, sha256: hex::encode(Sha256::digest(bytes)), bytes: bytes.len() })
         .collect();
-    let version = hex(Sha256::digest(serde_json::to_vec(&entries)?));
+    let version = hex::encode(Sha256::digest(serde_json::to_vec(&entries)?));
     let worker = files.get(SERVICE_WORKER).context("www/service-worker.js is missing")?;
     let worker = String::from_utf8(worker.clone()).context("www/service-worker.js is not text")?;
     ensure!(worker.contains(VERSION), "www/service-worker.js has no {VERSION} to put the site's version in");
     let worker = worker.replace(VERSION, &version).into_bytes();
     let list = serde_json::to_vec_pretty(&Precache { version: &version, files: entries })?;
     Ok([(SERVICE_WORKER.into(), worker), (PRECACHE.into(), list)].into())
-}
-
-fn hex(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a build may replace `out`: nothing is there, or an empty folder, or an earlier build.

@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Context, Result};
 
-use crate::{dist, server::Server};
+use crate::{
+    dist,
+    server::{Server, check_prefix},
+};
 
 /// Where the search for a free port begins.
 const FIRST_PORT: u16 = 8000;
@@ -16,7 +19,8 @@ const PORTS: u16 = 100;
 /// # Errors
 /// The build fails, or there is no port.
 pub fn serve(port: Option<u16>, prefix: &str) -> Result<()> {
-    // The port first: a build is too long a wait for bad news.
+    // First what can go wrong at once: a build is too long a wait for bad news.
+    check_prefix(prefix)?;
     let listener = listen(port)?;
     let folder = dist::default_folder();
     dist::build(&folder)?;

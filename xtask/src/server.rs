@@ -46,10 +46,7 @@ impl Server {
     /// # Errors
     /// The prefix does not start and end with a slash, or the listener cannot be used.
     pub fn start(folder: &Path, prefix: &str, listener: TcpListener) -> Result<Self> {
-        ensure!(
-            prefix.starts_with('/') && prefix.ends_with('/') && !prefix.contains(['{', '}', '*', '?', '#']),
-            "the prefix {prefix:?} is not a path such as /sub/path/"
-        );
+        check_prefix(prefix)?;
         let address = listener.local_addr()?;
         let requests = Arc::default();
         let router = router(folder, prefix, Arc::clone(&requests));
@@ -101,6 +98,16 @@ impl Drop for Server {
             let _ = thread.join();
         }
     }
+}
+
+/// Refuses a prefix that is no path of folders.
+///
+/// # Errors
+/// It does not start and end with a slash, or has characters that mean something in an address or a route.
+pub fn check_prefix(prefix: &str) -> Result<()> {
+    let path = prefix.starts_with('/') && prefix.ends_with('/') && !prefix.contains(['{', '}', '*', '?', '#']);
+    ensure!(path, "the prefix {prefix:?} is not a path such as /sub/path/");
+    Ok(())
 }
 
 fn router(folder: &Path, prefix: &str, requests: Arc<Mutex<Vec<String>>>) -> Router {

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::process::{cargo, find, read, root, run};
 
@@ -99,6 +99,10 @@ impl Way {
             Self::Rustup => {
                 eprintln!("Adding the target {WASM} with rustup.");
                 run(Command::new("rustup").args(["target", "add", WASM]).current_dir(root()))?;
+                ensure!(
+                    has_target(&mut Command::new("rustc")),
+                    "the rustc in PATH is not rustup's, so it did not get the target"
+                );
                 Ok(Toolchain::Default)
             }
             Self::Apt => {

@@ -80,6 +80,12 @@ pub fn label_folders(folder: &Path) -> Result<(Vec<LabelFolder>, Vec<Skipped>)> 
         skipped.extend(unseen);
         folders.push(LabelFolder { label, path, files });
     }
+    if folders.is_empty() && !skipped.is_empty() {
+        bail!(
+            "{}: photos lie directly in it, but their label is the name of the folder around them: name the folder above",
+            folder.display()
+        );
+    }
     if folders.is_empty() {
         bail!(
             "{}: no folder is there: make one for each label, named like it, and put its photos inside",

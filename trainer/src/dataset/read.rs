@@ -6,7 +6,7 @@ use anyhow::Result;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::{hex, layout::Layout};
+use super::layout::Layout;
 use crate::{
     photos::{self, Skipped},
     pixel_store::PixelStore,
@@ -48,8 +48,8 @@ pub(super) fn read(
     let progress = Progress::new("reading photos", candidates.len());
     let read_one = |(record, candidate): (usize, &Candidate)| -> Result<Result<Decoded, Skipped>> {
         let Candidate { file, label, in_validation } = *candidate;
-        let decoded =
-            photos::read(file).and_then(|bytes| Ok((hex(&Sha256::digest(&bytes)), husky::decode::decode(&bytes)?)));
+        let decoded = photos::read(file)
+            .and_then(|bytes| Ok((hex::encode(Sha256::digest(&bytes)), husky::decode::decode(&bytes)?)));
         let decoded = match decoded {
             Ok((sha256, picture)) => {
                 let picture = husky::resize::resize(&picture, size);

@@ -52,7 +52,7 @@ impl EpochProgress {
         let left = f64::from(self.steps - state.step) * seconds / done;
         let message = format!(
             "loss {:.4}  accuracy {:.4}  {:.0} images/s  {} left",
-            state.loss / f64::from(state.step),
+            state.loss_sum / f64::from(state.step),
             state.correct as f64 / photos,
             done * self.batch_size as f64 / seconds,
             HumanDuration(Duration::from_secs_f64(left)),

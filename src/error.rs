@@ -217,9 +217,9 @@ pub enum Error {
     /// The same label twice.
     #[error("the model file has the label {0:?} twice")]
     ModelLabelTwice(String),
-    /// A name that can't be shown.
-    #[error("the model file's name for itself is too long or not printable")]
-    ModelName,
+    /// A text about the model that can't be shown.
+    #[error("the model file's {0} is too long or not printable")]
+    ModelText(&'static str),
     /// An input size outside the limits.
     #[error("the model file asks for pictures of {0} pixels a side, and 1 to 1,024 are accepted")]
     ModelInputSize(u32),
@@ -293,7 +293,7 @@ impl Error {
             Self::ModelLabelCount(_) => "model-label-count",
             Self::ModelLabel { .. } => "model-label",
             Self::ModelLabelTwice(_) => "model-label-twice",
-            Self::ModelName => "model-name",
+            Self::ModelText(_) => "model-text",
             Self::ModelInputSize(_) => "model-input-size",
             Self::ModelNormalization => "model-normalization",
             Self::ModelLayerCount(_) => "model-layer-count",

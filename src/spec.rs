@@ -186,7 +186,7 @@ pub struct Parameters {
 impl Spec {
     /// The most labels a model may have.
     pub const MAX_LABELS: usize = 10_000;
-    /// The longest name or label, in characters.
+    /// The longest label or other text, in characters.
     pub const MAX_NAME: usize = 100;
 
     /// Checks everything that is wrong on its own, without the weights, and works out the network's steps.
@@ -195,6 +195,7 @@ impl Spec {
     /// The `Model…` variants of [`Error`] that are about the spec, one for each way to be wrong.
     pub fn steps(&self) -> Result<Vec<Step>> {
         self.check_labels()?;
+        self.check_texts()?;
         self.input.check()?;
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return Err(Error::ModelTemperature(self.temperature));
@@ -226,8 +227,19 @@ impl Spec {
                 return Err(Error::ModelLabelTwice(label.clone()));
             }
         }
-        if self.name.chars().count() > Self::MAX_NAME || self.name.chars().any(char::is_control) {
-            return Err(Error::ModelName);
+        Ok(())
+    }
+
+    /// What is shown to people must not fill the screen, nor command the terminal.
+    fn check_texts(&self) -> Result<()> {
+        let Provenance { version, date, data, .. } = &self.provenance;
+        let date = date.as_deref().unwrap_or_default();
+        for (what, text) in
+            [("name for itself", &self.name[..]), ("version", version), ("date", date), ("data's hash", data)]
+        {
+            if text.chars().count() > Self::MAX_NAME || text.chars().any(char::is_control) {
+                return Err(Error::ModelText(what));
+            }
         }
         Ok(())
     }

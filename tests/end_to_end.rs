@@ -334,7 +334,9 @@ fn a_blog_post_elsewhere_embeds_two_elements_with_one_worker_and_one_model() {
     let post = fs::read_to_string(site.folder().join("embed.html")).unwrap();
     assert_eq!((post.matches("<script").count(), post.matches(element).count()), (1, 1));
     let post = post.replace("=\"husky-classifier.js", "=\"../../tools/husky/husky-classifier.js");
-    let post = post.replacen(element, &format!("<husky-classifier></husky-classifier>{element}"), 1);
+    // The first in colours of its own, which the second must not get.
+    let first = "<husky-classifier class=\"red\"></husky-classifier>";
+    let post = post.replacen(element, &format!("{first}{element}"), 1);
     fs::create_dir_all(all.path().join("blog/2026")).unwrap();
     fs::write(all.path().join("blog/2026/post.html"), post).unwrap();
 
@@ -344,6 +346,12 @@ fn a_blog_post_elsewhere_embeds_two_elements_with_one_worker_and_one_model() {
     let second =
         |id: &str| format!("document.querySelectorAll('husky-classifier')[1].shadowRoot?.getElementById('{id}')");
     browser.until("the second has its model too", &format!("{}?.textContent.startsWith('Model')", second("model")));
+    let accent = |i: u32| {
+        browser.read(&format!("getComputedStyle(document.querySelectorAll('husky-classifier')[{i}].shadowRoot.getElementById('choose')).backgroundColor"))
+    };
+    browser.read("document.querySelector('.red').style.setProperty('--husky-accent', 'rgb(200, 0, 0)')");
+    assert_eq!(accent(0), "rgb(200, 0, 0)");
+    assert_ne!(accent(1), "rgb(200, 0, 0)");
     let loads = server.requests().iter().filter(|line| line.ends_with(MODEL)).count();
     assert_eq!(loads, 1, "{:?}", server.requests());
     browser.choose("files", &[photos.picture("snow.png", 220), photos.picture("night.png", 20)]);

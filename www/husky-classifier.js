@@ -19,11 +19,11 @@ class HuskyClassifier extends HTMLElement {
   async connectedCallback() {
     try {
       await ready;
+      if (this.isConnected && !this.#widget) this.#widget = new Widget(this, folder);
     } catch (error) {
-      this.textContent = `The classifier can't start in this browser (${error.message}): reload the page or update the browser.`;
-      return;
+      // Beside a shadow root the element's own text is not shown.
+      (this.shadowRoot ?? this).textContent = `The classifier can't start in this browser (${error.message}): reload the page or update the browser.`;
     }
-    if (this.isConnected && !this.#widget) this.#widget = new Widget(this, folder);
   }
 
   disconnectedCallback() {

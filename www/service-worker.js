@@ -30,8 +30,11 @@ async function download({ path, sha256 }) {
     const response = await fetch(path, { cache });
     const body = await response.arrayBuffer();
     if (response.ok && (await digest(body)) === sha256) {
-      // Without the length before compression, and without a redirect, which a navigation may not answer with.
-      return new Response(body, { headers: { "content-type": response.headers.get("content-type") ?? "" } });
+      // The host's headers stay, its policy above all; what described the transfer no longer holds, and a cache refuses
+      // some values of `vary`. A new response has no redirect either, which a navigation may not answer with.
+      const headers = new Headers(response.headers);
+      for (const gone of ["content-encoding", "content-length", "transfer-encoding", "vary"]) headers.delete(gone);
+      return new Response(body, { headers });
     }
   }
   throw new Error(`${path} is not what precache.json says`);

@@ -89,23 +89,25 @@ impl Bridge {
             match self.post(&job.request) {
                 Ok(()) => self.running = Some((job.reply, Timeout::new(TIME_LIMIT, timed_out))),
                 // Whoever asked may be gone.
-                Err(e) => _ = job.reply.send(Err(Failure::new("worker-died", unstartable(&sentence(&e))))),
+                Err(why) => _ = job.reply.send(Err(Failure::new("worker-died", why))),
             }
         }
     }
 
-    fn post(&mut self, request: &Request) -> Result<(), JsValue> {
-        if self.worker.is_none() {
-            self.worker = Some(LiveWorker::start(&self.script)?);
-        }
-        match &self.worker {
-            Some(live) => match request.frame() {
-                // A frame is moved, not copied.
-                Some(frame) => live.worker.post_message_with_transfer(request, &Array::of1(&frame)),
-                None => live.worker.post_message(request),
-            },
-            None => Ok(()),
-        }
+    /// The error is a sentence.
+    fn post(&mut self, request: &Request) -> Result<(), String> {
+        let live = match &mut self.worker {
+            Some(live) => live,
+            none => none.insert(LiveWorker::start(&self.script).map_err(|e| unstartable(&sentence(&e)))?),
+        };
+        let posted = match request.frame() {
+            // A frame is moved, not copied.
+            Some(frame) => live.worker.post_message_with_transfer(request, &Array::of1(&frame)),
+            None => live.worker.post_message(request),
+        };
+        posted.map_err(|e| {
+            format!("the browser can't hand this to the classifier's worker ({}): try again", sentence(&e))
+        })
     }
 
     /// Ends the current request with `outcome`.

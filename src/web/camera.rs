@@ -11,11 +11,18 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    DomException, HtmlVideoElement, ImageBitmap, MediaDeviceInfo, MediaDeviceKind, MediaDevices, MediaStream,
+    DomException, HtmlVideoElement, MediaDeviceInfo, MediaDeviceKind, MediaDevices, MediaStream,
     MediaStreamConstraints, MediaStreamTrack,
 };
 
-use super::{Answer, Failure, ModelInfo, classifier::to_js, display, dom, failure::sentence, widget::Inner};
+use super::{
+    Answer, Failure, ModelInfo,
+    classifier::to_js,
+    display,
+    dom::{self, Bitmap},
+    failure::sentence,
+    widget::Inner,
+};
 
 /// From the moment the user asks for the camera until it is off.
 #[derive(Default)]
@@ -57,12 +64,19 @@ struct Ideal {
     ideal: u32,
 }
 
-/// Switches the camera on: the one with this id, or any.
-pub(super) fn start(widget: &Rc<Inner>, device: Option<String>) {
+/// Switches a camera on.
+pub(super) fn start(widget: &Rc<Inner>) {
+    begin(widget, None);
+    widget.show_camera(true);
+}
+
+/// Begins a session with the camera of this id, or any. An older session ends first: phones open one camera at a time.
+fn begin(widget: &Rc<Inner>, device: Option<String>) {
     let session = Rc::new(Session::default());
     let weak = Rc::downgrade(&session);
     widget.camera.replace(Some(session));
-    widget.show_camera(true);
+    video(widget).set_src_object(None);
+    widget.show_starting();
     let widget = Rc::downgrade(widget);
     spawn_local(async move {
         let outcome = run(&widget, &weak, device).await;
@@ -83,15 +97,15 @@ pub(super) fn stop(widget: &Inner) {
 
 /// Goes on with the browser's next camera.
 pub(super) fn switch(widget: &Rc<Inner>) {
-    let Some(now) = widget.camera.borrow().as_ref().and_then(|session| session.device()) else { return };
-    let weak = Rc::downgrade(widget);
+    let Some(session) = widget.camera.borrow().clone() else { return };
+    let Some(now) = session.device() else { return };
+    let (weak, session) = (Rc::downgrade(widget), Rc::downgrade(&session));
     spawn_local(async move {
         let cameras = cameras().await;
         let next = cameras.iter().position(|id| *id == now).map_or(0, |i| (i + 1) % cameras.len());
-        if let (Some(widget), Some(id)) = (weak.upgrade(), cameras.get(next)) {
-            // Phones open one camera at a time.
-            stop(&widget);
-            start(&widget, Some(id.clone()));
+        // What was stopped meanwhile stays off.
+        if let (Some(widget), 1.., Some(id)) = (weak.upgrade(), session.strong_count(), cameras.get(next)) {
+            begin(&widget, Some(id.clone()));
         }
     });
 }
@@ -110,14 +124,19 @@ async fn run(widget: &Weak<Inner>, session: &Weak<Session>, device: Option<Strin
     }
     loop {
         next_frame().await;
-        let Some((model, frame)) = widget.upgrade().zip(session.upgrade()).map(|(w, _)| (w.model(), grab(&w))) else {
+        let (model, frame) = {
+            let (Some(widget), 1..) = (widget.upgrade(), session.strong_count()) else { return Ok(()) };
+            // The model may still be on its way.
+            let Some(model) = widget.model() else { continue };
+            (model, grab(&widget))
+        };
+        // The first picture may be, too.
+        let Ok(frame) = JsFuture::from(frame).await else { continue };
+        let frame = Bitmap(frame.unchecked_into());
+        let wanted = session.clone();
+        let Some(answer) = model.classify_frame(&frame.0, move || wanted.strong_count() > 0).await else {
             return Ok(());
         };
-        // The model may still be on its way, and the first picture too.
-        let (Some(model), Ok(frame)) = (model, JsFuture::from(frame).await) else { continue };
-        let frame: ImageBitmap = frame.unchecked_into();
-        let wanted = session.clone();
-        let Some(answer) = model.classify_frame(&frame, move || wanted.strong_count() > 0).await else { return Ok(()) };
         let answer = answer?;
         let (Some(widget), 1..) = (widget.upgrade(), session.strong_count()) else { return Ok(()) };
         show_answer(&widget, &model.info, &answer);

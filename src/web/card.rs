@@ -100,6 +100,11 @@ impl Card {
         self.state.replace(State::Failed);
     }
 
+    /// Gives the focus to the button that removes the photo.
+    pub fn focus(&self) {
+        let _ = dom::child::<HtmlElement>(&self.element, "remove").focus();
+    }
+
     /// Name and answer in one sentence.
     pub fn sentence(&self) -> String {
         let state = self.state.borrow();

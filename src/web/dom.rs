@@ -1,7 +1,16 @@
 //! Small helpers for what web-sys leaves long.
 
 use wasm_bindgen::prelude::*;
-use web_sys::{Document, DocumentFragment, Element, HtmlTemplateElement, Window};
+use web_sys::{Document, DocumentFragment, Element, HtmlTemplateElement, ImageBitmap, Window};
+
+/// A bitmap that gives its memory back when dropped. One that was moved to the worker has none here any more.
+pub(super) struct Bitmap(pub ImageBitmap);
+
+impl Drop for Bitmap {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
 
 /// The page's window.
 pub(super) fn window() -> Window {

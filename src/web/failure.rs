@@ -9,8 +9,7 @@ use crate::Error;
 /// What went wrong, as it crosses to JavaScript: an `Error` object with a stable `code`.
 ///
 /// The codes are [`Error::code`]'s and, for what only a browser can get wrong, `camera-denied`, `camera-missing`,
-/// `camera-busy`, `camera-unavailable`, `file-unreadable`, `model-download`, `no-photo`, `panic`, `timeout` and
-/// `worker-died`.
+/// `camera-busy`, `camera-unavailable`, `file-unreadable`, `model-download`, `panic`, `timeout` and `worker-died`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Stays when the sentence changes.

@@ -7,13 +7,17 @@ use std::{
 };
 
 use futures_channel::oneshot;
-use js_sys::{Array, Reflect, Uint8Array};
+use gloo_timers::callback::Timeout;
+use js_sys::{Array, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, ImageBitmap, ReadableStreamDefaultReader, Response};
+use web_sys::{AbortController, Blob, ImageBitmap, ReadableStreamDefaultReader, RequestInit, Response};
 
 use super::{Answer, Failure, ModelInfo, Request, bridge, dom, failure::sentence, worker::Reply};
 use crate::weights;
+
+/// Seconds without a byte after which a download is given up.
+const PATIENCE: u32 = 30;
 
 /// A model that the worker has checked. When the last owner drops it, the worker forgets it.
 pub(super) struct Model {
@@ -134,12 +138,25 @@ async fn load(url: String) {
     }
 }
 
+/// Ends a download when dropped; to one that is complete this does nothing.
+struct Transfer(AbortController);
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 async fn download(url: &str) -> Result<Blob, Failure> {
     let failed = |why: &str| {
         Failure::new("model-download", format!("the model can't be downloaded from {url} ({why}): try again"))
     };
     let broken = |e: JsValue| failed(&sentence(&e));
-    let response: Response = JsFuture::from(dom::window().fetch_with_str(url)).await.map_err(broken)?.unchecked_into();
+    let transfer = Transfer(AbortController::new().map_err(broken)?);
+    let init = RequestInit::new();
+    init.set_signal(Some(&transfer.0.signal()));
+    let response = dom::window().fetch_with_str_and_init(url, &init);
+    let response: Response = patiently(response).await.map_err(broken)?.unchecked_into();
     if !response.ok() {
         return Err(failed(&format!("the server answered {}", response.status())));
     }
@@ -150,7 +167,7 @@ async fn download(url: &str) -> Result<Blob, Failure> {
     if let Some(body) = response.body() {
         let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
         loop {
-            let part = JsFuture::from(reader.read()).await.map_err(broken)?;
+            let part = patiently(reader.read()).await.map_err(broken)?;
             let Ok(bytes) = Reflect::get(&part, &"value".into()).and_then(JsCast::dyn_into::<Uint8Array>) else {
                 break;
             };
@@ -167,4 +184,20 @@ async fn download(url: &str) -> Result<Blob, Failure> {
         }
     }
     Blob::new_with_u8_array_sequence(&parts).map_err(broken)
+}
+
+/// What `promise` gives, or an error when that takes longer than [`PATIENCE`].
+async fn patiently(promise: Promise) -> Result<JsValue, JsValue> {
+    let mut timer = None;
+    let silence = Promise::new(&mut |_, reject| {
+        timer = Some(Timeout::new(1000 * PATIENCE, move || {
+            let error = js_sys::Error::new(&format!("nothing came for {PATIENCE} seconds"));
+            // A promise's own function can't fail.
+            let _ = reject.call1(&JsValue::UNDEFINED, &error);
+        }));
+    });
+    let first = JsFuture::from(Promise::race(&Array::of2(&promise, &silence))).await;
+    // Stops the clock.
+    drop(timer);
+    first
 }

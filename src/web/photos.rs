@@ -71,16 +71,28 @@ impl Inner {
     }
 
     fn remove(self: &Rc<Self>, photo: &Rc<Card>) {
-        self.photos.borrow_mut().retain(|other| !Rc::ptr_eq(other, photo));
+        let mut photos = self.photos.borrow_mut();
+        let place = photos.iter().position(|other| Rc::ptr_eq(other, photo)).unwrap_or_default();
+        photos.retain(|other| !Rc::ptr_eq(other, photo));
+        let neighbour = photos.get(place).or(photos.last()).cloned();
+        drop(photos);
         self.summarize();
         // The button that had the focus goes with its card.
-        let _ = self.part("choose").focus();
+        match neighbour {
+            Some(neighbour) => neighbour.focus(),
+            None => self.focus_top(),
+        }
     }
 
     pub fn clear(self: &Rc<Self>) {
         self.photos.borrow_mut().clear();
         self.summarize();
-        let _ = self.part("choose").focus();
+        self.focus_top();
+    }
+
+    /// Gives the focus to the first button that is shown.
+    fn focus_top(&self) {
+        let _ = self.part(if self.camera.borrow().is_some() { "camera-stop" } else { "choose" }).focus();
     }
 
     /// Tells people who can't see it what came out, once everything is judged: a hundred answers are no announcement.
@@ -98,7 +110,7 @@ impl Inner {
         }
     }
 
-    /// The line over the list: `3 photos: 2 Husky, 1 Not a husky`.
+    /// The line over the list: `3 photos: 2 × Husky, 1 × Not a husky`.
     fn summarize(&self) {
         let photos = self.photos.borrow();
         let mut counts: Vec<(String, usize)> = Vec::new();

@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{
     CustomEvent, CustomEventInit, DragEvent, Event, EventTarget, File, HtmlElement, HtmlInputElement,
-    HtmlProgressElement, ShadowRoot, ShadowRootInit, ShadowRootMode, Url,
+    HtmlProgressElement, Node, ShadowRoot, ShadowRootInit, ShadowRootMode, Url,
 };
 
 use super::{
@@ -100,7 +100,7 @@ impl Inner {
         self.click("choose", |this| this.input("files").click());
         self.click("choose-model", |this| this.input("model-file").click());
         self.click("clear", Self::clear);
-        self.click("camera-start", |this| camera::start(this, None));
+        self.click("camera-start", camera::start);
         self.click("camera-stop", |this| camera::stop(this));
         self.click("camera-switch", camera::switch);
         self.click("problem-close", |this| this.hide_problem());
@@ -118,14 +118,16 @@ impl Inner {
             }
         });
         // An element that is the page's only business takes what falls anywhere on it.
-        let target: EventTarget =
+        let target: Node =
             if self.host.has_attribute("whole-page") { document.into() } else { self.host.clone().into() };
         for name in ["dragenter", "dragover"] {
             self.on(&target, name, |this, event| this.drag(event.unchecked_ref()));
         }
-        self.on(&target, "dragleave", |this, event| {
+        let inside = target.clone();
+        self.on(&target, "dragleave", move |this, event| {
             // Only when the pointer leaves for good, not from one part to the next.
-            if event.unchecked_ref::<DragEvent>().related_target().is_none() {
+            let next = event.unchecked_ref::<DragEvent>().related_target();
+            if !inside.contains(next.as_ref().and_then(|next| next.dyn_ref())) {
                 this.set_dragging(false);
             }
         });
@@ -229,7 +231,8 @@ impl Inner {
             (Some(name), None) => format!("{name}: {}.", failure.message),
             (None, _) => format!("{}.", failure.message),
         };
-        dom::show(&self.part("problem-retry"), name.is_none());
+        // Without any model the one that can be downloaded is the way on, also after a file that is none.
+        dom::show(&self.part("problem-retry"), name.is_none() || self.model().is_none());
         self.show_problem(&message);
         self.dispatch_error(None, failure);
     }
@@ -238,20 +241,23 @@ impl Inner {
 /// What is shown and told.
 impl Inner {
     pub fn show_camera(&self, on: bool) {
-        let moves = self.camera_focused();
+        let focused = self.root.active_element().map(|element| element.id()).unwrap_or_default();
         dom::show(&self.part("camera"), on);
         dom::show(&self.part("drop"), !on);
-        if moves {
-            // The button that had the focus is hidden now.
-            let _ = self.part(if on { "camera-stop" } else { "camera-start" }).focus();
-        }
-        self.part("live").set_text_content(Some("Starting the camera…"));
-        self.last_live.replace(String::new());
+        // The button that had the focus may be hidden now.
+        let _ = match (&focused[..], on) {
+            ("camera-start", true) => self.part("camera-stop").focus(),
+            ("camera-stop" | "camera-switch", false) => self.part("camera-start").focus(),
+            _ => Ok(()),
+        };
         self.announce(if on { "The camera is on" } else { "The camera is off" });
     }
 
-    fn camera_focused(&self) -> bool {
-        self.root.active_element().is_some_and(|focused| focused.id().starts_with("camera-"))
+    /// Shows that no live answer is there yet.
+    pub fn show_starting(&self) {
+        self.part("live").set_text_content(Some("Starting the camera…"));
+        dom::show(&self.part("live-bar"), false);
+        self.last_live.replace(String::new());
     }
 
     /// Tells a live answer to people who can't see it, when it changes.

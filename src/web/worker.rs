@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, ImageBitmap, ImageData, OffscreenCanvas, OffscreenCanvasRenderingContext2d, WorkerGlobalScope};
 
-use super::{Answer, Classifier, Failure, ModelInfo, classifier::to_js, failure::sentence};
+use super::{Answer, Classifier, Failure, ModelInfo, classifier::to_js, dom::Bitmap, failure::sentence};
 use crate::{Pixels, decode, weights};
 
 #[wasm_bindgen]
@@ -95,6 +95,7 @@ pub async fn answer(request: Request) -> JsValue {
 }
 
 async fn reply(request: &Request) -> Result<Reply, Failure> {
+    let frame = request.frame().map(Bitmap);
     let Some(model_file) = request.model_file() else {
         CLASSIFIERS.with_borrow_mut(|c| c.remove(&request.model()));
         return Ok(Reply::Forgotten);
@@ -102,8 +103,8 @@ async fn reply(request: &Request) -> Result<Reply, Failure> {
     let classifier = classifier(request.model(), &model_file).await?;
     if let Some(photo) = request.photo() {
         classify(&classifier, &photo).await.map(Reply::Answer)
-    } else if let Some(frame) = request.frame() {
-        classifier.judge_frame(&image_data(&frame)?).map(Reply::Answer)
+    } else if let Some(frame) = frame {
+        classifier.judge_frame(&image_data(frame)?).map(Reply::Answer)
     } else {
         Ok(Reply::Info(classifier.model_info()))
     }
@@ -123,7 +124,7 @@ async fn classify(classifier: &Classifier, photo: &Blob) -> Result<Answer, Failu
     let answer = classifier.judge(&read(photo, decode::MAX_FILE as f64).await?);
     match answer {
         Err(failure) if failure.code == "photo-format" => match decode_by_browser(photo).await {
-            Ok(bitmap) => classifier.judge_frame(&image_data(&bitmap)?),
+            Ok(bitmap) => classifier.judge_frame(&image_data(bitmap)?),
             Err(_) => Err(failure),
         },
         answer => answer,
@@ -141,24 +142,24 @@ async fn read(file: &Blob, limit: f64) -> Result<Vec<u8>, Failure> {
     Ok(Uint8Array::new(&buffer).to_vec())
 }
 
-async fn decode_by_browser(photo: &Blob) -> Result<ImageBitmap, JsValue> {
+async fn decode_by_browser(photo: &Blob) -> Result<Bitmap, JsValue> {
     let worker: WorkerGlobalScope = js_sys::global().unchecked_into();
-    Ok(JsFuture::from(worker.create_image_bitmap_with_blob(photo)?).await?.unchecked_into())
+    Ok(Bitmap(JsFuture::from(worker.create_image_bitmap_with_blob(photo)?).await?.unchecked_into()))
 }
 
 /// A bitmap's pixels, `[height, width, 4]`.
-fn image_data(bitmap: &ImageBitmap) -> Result<ImageData, Failure> {
-    let (width, height) = (bitmap.width(), bitmap.height());
+fn image_data(bitmap: Bitmap) -> Result<ImageData, Failure> {
+    let (width, height) = (bitmap.0.width(), bitmap.0.height());
     Pixels::check_size(width, height)?;
-    let draw = || -> Result<ImageData, JsValue> {
+    let draw = move || -> Result<ImageData, JsValue> {
         let canvas = OffscreenCanvas::new(width, height)?;
         let options = Object::new();
         // Keeps the canvas in main memory, where its pixels are needed.
         js_sys::Reflect::set(&options, &"willReadFrequently".into(), &true.into())?;
         let context: OffscreenCanvasRenderingContext2d =
             canvas.get_context_with_context_options("2d", &options)?.ok_or("no canvas")?.unchecked_into();
-        context.draw_image_with_image_bitmap(bitmap, 0.0, 0.0)?;
-        bitmap.close();
+        context.draw_image_with_image_bitmap(&bitmap.0, 0.0, 0.0)?;
+        drop(bitmap);
         context.get_image_data(0.0, 0.0, width.into(), height.into())
     };
     draw().map_err(|e| Failure::new("file-unreadable", format!("the browser gave no pixels ({})", sentence(&e))))

@@ -68,7 +68,7 @@ fn a_small_network_learns_the_drawings() {
     // No terminal, so plain lines: what is trained on, then one line an epoch.
     assert!(told.contains("training: 150 disc, 150 stripes; validation: 40 disc, 40 stripes"), "{told}");
     let epochs: Vec<&str> = told.lines().filter(|line| line.starts_with("epoch ")).collect();
-    assert!(epochs.len() == 12 && epochs.iter().all(|line| line.contains("images/s")), "{told}");
+    assert!(epochs.len() > 3 && epochs.iter().all(|line| line.contains("images/s")), "{told}");
     let json = folder.join("figures.json");
     let mut evaluate = command(folder);
     evaluate.args(["evaluate", "run/model.safetensors", "data/validation", "--json"]).arg(&json);

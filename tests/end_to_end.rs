@@ -190,6 +190,10 @@ fn a_missing_model_is_an_error_that_can_be_retried() {
     browser.until("the error shows", "shown($('problem')) && $('problem-text').textContent.includes('404')");
     assert_eq!(browser.read("failures.map(({ code }) => code)"), json!(["model-download"]));
     browser.choose("files", &[photos.picture("snow.png", 220)]);
+    // A file that is no model does not bar the way back.
+    browser.choose("model-file", &[photos.file("broken.safetensors", b"broken")]);
+    browser.until("its error shows", "$('problem-text').textContent.startsWith('broken.safetensors: ')");
+    assert_eq!(browser.read("shown($('problem-retry'))"), true);
     fs::rename(site.folder().join("away"), site.folder().join(MODEL)).unwrap();
     browser.click("problem-retry");
     assert_eq!(results(&browser, 1)[0]["label"], "husky", "the waiting photo is judged when there is a model");
@@ -413,18 +417,28 @@ fn the_keyboard_is_enough() {
     browser.press(None, &[TAB, ENTER]);
     browser.until("the camera runs", "results.length > 0");
     assert_eq!(focused(), "camera-stop");
+    // The next camera: whoever switched can switch again.
+    browser.until("there is another", "shown($('camera-switch'))");
+    let camera = "$('video').srcObject?.getVideoTracks()[0]?.getSettings().deviceId";
+    let first = browser.read(camera);
+    browser.press(None, &[TAB, ENTER]);
+    browser.until("it runs", &format!("{camera} && {camera} !== {first}"));
+    assert_eq!(focused(), "camera-switch");
+    browser.press(Some(SHIFT), &[TAB]);
     browser.press(None, &[' ']);
     browser.until("it is off", "shown($('drop'))");
     assert_eq!(focused(), "camera-start");
     browser.read("(results.length = 0, true)");
-    browser.choose("files", &[photos.picture("snow.png", 220)]);
-    results(&browser, 1);
+    browser.choose("files", &[photos.picture("snow.png", 220), photos.picture("ice.png", 210)]);
+    results(&browser, 2);
     // Clear all, and the photo's own button.
     browser.press(None, &[TAB]);
     assert_eq!(focused(), "clear");
     browser.press(None, &[TAB]);
-    assert_eq!(browser.read("host.shadowRoot.activeElement.ariaLabel"), "Remove snow.png");
-    browser.press(None, &[ENTER]);
+    for name in ["snow.png", "ice.png"] {
+        assert_eq!(browser.read("host.shadowRoot.activeElement.ariaLabel"), format!("Remove {name}"));
+        browser.press(None, &[ENTER]);
+    }
     assert_eq!((browser.read("cards().length"), focused()), (json!(0), json!("choose")));
     browser.press(None, &[TAB, TAB]);
     assert_eq!(focused(), "choose-model");

@@ -252,9 +252,9 @@ fn a_cut_file_is_damaged() {
     for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp] {
         let whole = encode(&noise.clone().into(), format);
         assert!(decode(&whole).is_ok(), "{format:?}");
-        for percent in [1, 30, 60, 90, 97] {
-            let error = decode(&whole[..whole.len() * percent / 100]).unwrap_err();
-            assert_eq!(error.code(), "photo-corrupt", "{format:?} cut off at {percent} %: {error}");
+        for length in [12].into_iter().chain([1, 25, 50, 75, 90, 97].map(|percent| whole.len() * percent / 100)) {
+            let error = decode(&whole[..length]).unwrap_err();
+            assert_eq!(error.code(), "photo-corrupt", "{format:?} cut after {length} bytes: {error}");
         }
     }
 }

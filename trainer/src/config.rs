@@ -111,7 +111,10 @@ impl Config {
         let sgd = self.optimizer == Algorithm::Sgd;
         ensure!(self.momentum == 0.0 || sgd, "--momentum works with --optimizer sgd only");
         if let Some(date) = &self.date {
-            let number = |part: &str, len: usize| part.parse::<u32>().ok().filter(|_| part.len() == len);
+            let number = |part: &str, len: usize| {
+                let digits = part.len() == len && part.bytes().all(|b| b.is_ascii_digit());
+                part.parse::<u32>().ok().filter(|_| digits)
+            };
             let parts: Vec<&str> = date.split('-').collect();
             let day = match parts[..] {
                 [year, month, day] => (number(year, 4), number(month, 2), number(day, 2)),

@@ -5,10 +5,11 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::RngExt;
 use tempfile::TempDir;
@@ -210,17 +211,19 @@ fn an_interrupt_saves_the_step_and_exits_130() {
         command
     };
     let mut child = long("run").stderr(Stdio::piped()).spawn().unwrap();
-    // Written just before the first step.
-    while !folder.join("run/skipped.csv").is_file() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
-        std::thread::sleep(Duration::from_millis(10));
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    // Said just before the first step.
+    while !line.contains("; training: ") {
+        line.clear();
+        assert!(told.read_line(&mut line).unwrap() > 0, "it ended before it began");
     }
-    std::thread::sleep(Duration::from_millis(200));
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert!(stderr(&output).contains("husky train --resume run"), "{}", stderr(&output));
+    told.read_to_string(&mut line).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{line}");
+    assert!(line.contains("husky train --resume run"), "{line}");
     assert!(!folder.join("run/metrics.csv").exists(), "an epoch ended before the interrupt");
+    assert!(folder.join("run/checkpoint.safetensors").is_file(), "the step was not saved");
     // From the middle of the epoch to the same end.
     succeed(resume(folder, "run"));
     succeed(long("whole"));
@@ -294,12 +297,13 @@ fn mistakes_get_one_sentence() {
     let folder = folder.path();
     fs::create_dir(folder.join("full")).unwrap();
     fs::write(folder.join("full/model.safetensors"), "someone's").unwrap();
-    let mistakes: [(&[&str], &str); 11] = [
+    let mistakes: [(&[&str], &str); 12] = [
         (&["train", "nowhere", "--out", "run"], "nowhere"),
         (&["train", "data", "--out", "run", "--batch-size", "0"], "--batch-size"),
         (&["train", "data", "--out", "run", "--momentum", "0.9"], "sgd"),
         (&["train", "data", "--out", "run", "--date", "today"], "--date"),
         (&["train", "data", "--out", "run", "--date", "2026-13-01"], "--date"),
+        (&["train", "data", "--out", "run", "--date", "2026-+1-01"], "--date"),
         (&["train", "data", "--out", "run", "--desired-accuracy", "99"], "--desired-accuracy"),
         (&["train", "data", "--out", "run", "--learning-rate", "-1"], "--learning-rate must be above 0"),
         (&["train", "data", "--out", "full"], "full: is not an empty folder"),

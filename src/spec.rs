@@ -5,6 +5,10 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+mod steps;
+
+pub use steps::{Op, Parameters, Shape, Step, Window};
+
 use crate::{Error, Result};
 
 /// Everything about a model but its weights.
@@ -77,18 +81,44 @@ pub struct Provenance {
 pub struct Architecture(pub Vec<Layer>);
 
 /// One layer, in Keras' terms. Pictures are `[height, width, channels]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Layer {
-    /// A square convolution, stride 1, no padding. Weights `[kernel, kernel, in, filters]`, bias `[filters]`.
+    /// A square convolution. Weights `[kernel, kernel, in, filters]`, bias `[filters]`.
     Conv2d {
         /// Output channels.
         filters: u32,
         /// Side of the window.
         kernel: u32,
+        /// Pixels from one window to the next.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        stride: u32,
+        /// Whether windows reach beyond the picture.
+        #[serde(default, skip_serializing_if = "Padding::is_valid")]
+        padding: Padding,
         /// What follows the sum.
         activation: Activation,
     },
+    /// A square convolution of each channel by itself. Weights `[kernel, kernel, channels]`, bias `[channels]`.
+    DepthwiseConv2d {
+        /// Side of the window: 3 or 5.
+        kernel: u32,
+        /// Pixels from one window to the next: 1 or 2.
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        stride: u32,
+        /// Whether windows reach beyond the picture.
+        #[serde(default, skip_serializing_if = "Padding::is_valid")]
+        padding: Padding,
+        /// What follows the sum.
+        activation: Activation,
+    },
+    /// The picture plus what `layers` make of it, which has the same shape.
+    Residual {
+        /// The layers, first to last.
+        layers: Vec<Layer>,
+    },
+    /// The mean of each channel: a picture becomes a vector.
+    GlobalAveragePool2d,
     /// The maximum of each 2x2 window, stride 2; an odd last row or column is dropped. Follows a convolution.
     MaxPool2d,
     /// While training, each value is dropped with probability `percent / 100` and the rest scaled up to keep the mean.
@@ -115,72 +145,33 @@ pub enum Activation {
     Linear,
     /// `max(0, value)`.
     Relu,
+    /// `min(6, max(0, value))`.
+    Relu6,
 }
 
-/// The shape of what flows between layers, for one photo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// `[height, width, channels]`.
-    Image {
-        /// Rows.
-        height: usize,
-        /// Columns.
-        width: usize,
-        /// Values a pixel.
-        channels: usize,
-    },
-    /// `[length]`.
-    Vector(usize),
+/// Whether a convolution's windows reach beyond the picture, where there are zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// No: each window lies within the picture.
+    #[default]
+    Valid,
+    /// Yes: there are `ceil(length / stride)` windows along a side.
+    Same,
 }
 
-/// A layer with its place worked out: what engine and trainer are built from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// What is computed.
-    pub op: Op,
-    /// Shape of what comes in.
-    pub input: Shape,
-    /// Shape of what goes out.
-    pub output: Shape,
+impl Padding {
+    fn is_valid(&self) -> bool {
+        *self == Self::Valid
+    }
 }
 
-/// What a [`Step`] computes. A max pool is fused into its convolution.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Op {
-    /// Convolution, bias, activation and, with `pool`, the 2x2 maximum.
-    Conv2d {
-        /// Shapes and names of weights and bias.
-        parameters: Parameters,
-        /// Side of the window.
-        kernel: usize,
-        /// Whether a ReLU follows.
-        relu: bool,
-        /// Whether a 2x2 max pool follows.
-        pool: bool,
-    },
-    /// Dropout; nothing at inference.
-    Dropout {
-        /// Probability of a value to be dropped.
-        rate: f32,
-    },
-    /// A new shape for the same values.
-    Flatten,
-    /// Matrix product, bias, activation.
-    Dense {
-        /// Shapes and names of weights and bias.
-        parameters: Parameters,
-        /// Whether a ReLU follows.
-        relu: bool,
-    },
+fn one() -> u32 {
+    1
 }
 
-/// The trained tensors of a layer: `NAME.weight` with `shape` and `NAME.bias` with its last dimension.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameters {
-    /// The layer's name, Keras' way: `conv2d_1`, `dense_2`.
-    pub layer: String,
-    /// Shape of the weights.
-    pub shape: Vec<usize>,
+fn is_one(value: &u32) -> bool {
+    *value == 1
 }
 
 impl Spec {
@@ -206,7 +197,9 @@ impl Spec {
         let steps = self.architecture.steps(self.input.size)?;
         let outputs = if self.labels.len() == 2 { 1 } else { self.labels.len() };
         match steps.last() {
-            Some(Step { op: Op::Dense { relu: false, .. }, output: Shape::Vector(n), .. }) if *n == outputs => {
+            Some(Step { op: Op::Dense { activation: Activation::Linear, .. }, output: Shape::Vector(n), .. })
+                if *n == outputs =>
+            {
                 Ok(steps)
             }
             _ => Err(Error::ModelOutput { labels: self.labels.len(), outputs }),
@@ -271,160 +264,6 @@ impl Input {
     }
 }
 
-impl Architecture {
-    /// The most layers a model may have.
-    pub const MAX_LAYERS: usize = 256;
-    /// The most trained values.
-    pub const MAX_PARAMETERS: usize = 64 << 20;
-    /// The most values that may flow between two layers.
-    pub const MAX_ACTIVATIONS: usize = 64 << 20;
-    /// The most multiplications for one photo: about two seconds in a browser.
-    pub const MAX_MULTIPLICATIONS: u64 = 40_000_000_000;
-
-    /// Shapes and names of all layers, with each max pool fused into its convolution.
-    ///
-    /// # Errors
-    /// [`Error::ModelLayerCount`], [`Error::ModelLayer`] and [`Error::ModelCost`].
-    pub fn steps(&self, size: u32) -> Result<Vec<Step>> {
-        if !(1..=Self::MAX_LAYERS).contains(&self.0.len()) {
-            return Err(Error::ModelLayerCount(self.0.len()));
-        }
-        let size = size as usize;
-        let mut shape = Shape::Image { height: size, width: size, channels: 3 };
-        let mut steps: Vec<Step> = Vec::new();
-        let (mut convolutions, mut dense) = (0, 0);
-        let (mut parameters, mut multiplications) = (0_usize, 0_u64);
-        for (index, layer) in self.0.iter().enumerate() {
-            let wrong = |reason: &'static str| Error::ModelLayer { index, reason };
-            let input = shape;
-            let op = match (*layer, input) {
-                (Layer::Conv2d { filters, kernel, activation }, Shape::Image { height, width, channels }) => {
-                    let (filters, kernel) = (filters as usize, kernel as usize);
-                    if filters == 0 {
-                        return Err(wrong("has no filters"));
-                    }
-                    if kernel == 0 {
-                        return Err(wrong("has no window"));
-                    }
-                    if kernel > height.min(width) {
-                        return Err(wrong("has a window larger than the picture that reaches it"));
-                    }
-                    convolutions += 1;
-                    shape = Shape::Image { height: height + 1 - kernel, width: width + 1 - kernel, channels: filters };
-                    let parameters = Parameters {
-                        layer: format!("conv2d_{convolutions}"),
-                        shape: vec![kernel, kernel, channels, filters],
-                    };
-                    Op::Conv2d { parameters, kernel, relu: activation == Activation::Relu, pool: false }
-                }
-                (Layer::MaxPool2d, Shape::Image { height, width, channels }) => {
-                    let Some(Step { op: Op::Conv2d { pool, .. }, output, .. }) = steps.last_mut() else {
-                        return Err(wrong("does not follow a convolution"));
-                    };
-                    if std::mem::replace(pool, true) {
-                        return Err(wrong("follows another max pool"));
-                    }
-                    if height.min(width) < 2 {
-                        return Err(wrong("has a window larger than the picture that reaches it"));
-                    }
-                    shape = Shape::Image { height: height / 2, width: width / 2, channels };
-                    *output = shape;
-                    continue;
-                }
-                (Layer::Dropout { percent }, _) => {
-                    if percent > 99 {
-                        return Err(wrong("drops everything"));
-                    }
-                    Op::Dropout { rate: f32::from(percent) / 100.0 }
-                }
-                (Layer::Flatten, Shape::Image { .. }) => {
-                    shape = Shape::Vector(input.len());
-                    Op::Flatten
-                }
-                (Layer::Dense { units, activation }, Shape::Vector(length)) => {
-                    if units == 0 {
-                        return Err(wrong("has no units"));
-                    }
-                    dense += 1;
-                    shape = Shape::Vector(units as usize);
-                    let parameters =
-                        Parameters { layer: format!("dense_{dense}"), shape: vec![length, units as usize] };
-                    Op::Dense { parameters, relu: activation == Activation::Relu }
-                }
-                (Layer::Dense { .. }, Shape::Image { .. }) => return Err(wrong("needs a flatten before it")),
-                (_, Shape::Vector(_)) => return Err(wrong("needs a picture, and a vector reaches it")),
-            };
-            if let Some(p) = op.parameters() {
-                // The cap on activations keeps `units` and `filters` far from overflow.
-                let weights = p.shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
-                let positions = if let Shape::Image { height, width, .. } = shape { height * width } else { 1 };
-                let work = weights.and_then(|n| (n as u64).checked_mul(positions as u64));
-                parameters = parameters.saturating_add(weights.unwrap_or(usize::MAX)).saturating_add(p.bias_len());
-                multiplications = multiplications.saturating_add(work.unwrap_or(u64::MAX));
-            }
-            let activations = shape.checked_len().unwrap_or(usize::MAX);
-            if parameters > Self::MAX_PARAMETERS
-                || activations > Self::MAX_ACTIVATIONS
-                || multiplications > Self::MAX_MULTIPLICATIONS
-            {
-                return Err(Error::ModelCost { index });
-            }
-            steps.push(Step { op, input, output: shape });
-        }
-        Ok(steps)
-    }
-}
-
-impl Shape {
-    /// The number of values.
-    #[expect(clippy::len_without_is_empty, reason = "the spec lets no empty shape through")]
-    pub fn len(self) -> usize {
-        match self {
-            Self::Image { height, width, channels } => height * width * channels,
-            Self::Vector(length) => length,
-        }
-    }
-
-    fn checked_len(self) -> Option<usize> {
-        match self {
-            Self::Image { height, width, channels } => height.checked_mul(width)?.checked_mul(channels),
-            Self::Vector(length) => Some(length),
-        }
-    }
-}
-
-impl Op {
-    /// The trained tensors of this step, if it has any.
-    pub fn parameters(&self) -> Option<&Parameters> {
-        match self {
-            Self::Conv2d { parameters, .. } | Self::Dense { parameters, .. } => Some(parameters),
-            Self::Dropout { .. } | Self::Flatten => None,
-        }
-    }
-}
-
-impl Parameters {
-    /// Name of the weights' tensor.
-    pub fn weight_name(&self) -> String {
-        format!("{}.weight", self.layer)
-    }
-
-    /// Name of the bias' tensor.
-    pub fn bias_name(&self) -> String {
-        format!("{}.bias", self.layer)
-    }
-
-    /// Number of output channels or units, the bias' length.
-    pub fn bias_len(&self) -> usize {
-        self.shape[self.shape.len() - 1]
-    }
-
-    /// Number of trained values, weights and bias.
-    pub fn count(&self) -> usize {
-        self.shape.iter().product::<usize>() + self.bias_len()
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
@@ -432,9 +271,8 @@ pub(crate) mod tests {
 
     /// The article's network.
     pub(crate) fn classic() -> Spec {
-        let conv = |filters| Layer::Conv2d { filters, kernel: 3, activation: Activation::Relu };
-        let dropout = Layer::Dropout { percent: 40 };
-        let mut layers: Vec<_> = [32, 64, 128].into_iter().flat_map(|f| [conv(f), Layer::MaxPool2d, dropout]).collect();
+        let block = |filters| [layer(filters, 3), Layer::MaxPool2d, Layer::Dropout { percent: 40 }];
+        let mut layers: Vec<_> = [32, 64, 128].into_iter().flat_map(block).collect();
         layers.push(Layer::Flatten);
         layers.push(Layer::Dense { units: 128, activation: Activation::Relu });
         layers.push(Layer::Dense { units: 1, activation: Activation::Linear });
@@ -458,7 +296,7 @@ pub(crate) mod tests {
         let expected = [image(63, 32), image(63, 32), image(30, 64), image(30, 64), image(14, 128), image(14, 128)];
         assert_eq!(outputs[..6], expected);
         assert_eq!(outputs[6..], [Shape::Vector(25_088), Shape::Vector(128), Shape::Vector(1)]);
-        let counts: Vec<_> = steps.iter().filter_map(|step| step.op.parameters()).map(Parameters::count).collect();
+        let counts: Vec<_> = steps.iter().flat_map(Step::parameters).map(Parameters::count).collect();
         assert_eq!(counts, [896, 18_496, 73_856, 3_211_392, 129]);
         assert_eq!(counts.iter().sum::<usize>(), 3_304_769);
     }
@@ -480,7 +318,7 @@ pub(crate) mod tests {
     #[test]
     fn layers_are_named_as_keras_names_them() {
         let steps = classic().steps().unwrap();
-        let names: Vec<_> = steps.iter().filter_map(|s| s.op.parameters()).map(Parameters::weight_name).collect();
+        let names: Vec<_> = steps.iter().flat_map(Step::parameters).map(Parameters::weight_name).collect();
         let expected = ["conv2d_1", "conv2d_2", "conv2d_3", "dense_1", "dense_2"].map(|name| format!("{name}.weight"));
         assert_eq!(names, expected);
     }
@@ -499,7 +337,7 @@ pub(crate) mod tests {
     }
 
     fn layer(filters: u32, kernel: u32) -> Layer {
-        Layer::Conv2d { filters, kernel, activation: Activation::Relu }
+        Layer::Conv2d { filters, kernel, stride: 1, padding: Padding::Valid, activation: Activation::Relu }
     }
 
     /// `tests/hostile_models.rs` has each way to be wrong; here are the limits themselves.
@@ -525,7 +363,7 @@ pub(crate) mod tests {
             for kernel in extremes {
                 for units in extremes {
                     let dense = Layer::Dense { units, activation: Activation::Linear };
-                    let layers = [layer(filters, kernel), layer(filters, 1), Layer::Flatten, dense, dense];
+                    let layers = [layer(filters, kernel), layer(filters, 1), Layer::Flatten, dense.clone(), dense];
                     for size in [1, 2, 1024] {
                         let _ = Architecture(layers.to_vec()).steps(size);
                     }

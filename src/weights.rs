@@ -19,7 +19,11 @@ use serde::{
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, Spec, error::printable, spec::Parameters};
+use crate::{
+    Error, Result, Spec,
+    error::printable,
+    spec::{Parameters, Step},
+};
 
 /// The longest model file that is accepted, in bytes.
 pub const MAX_FILE: usize = 256 << 20;
@@ -302,7 +306,7 @@ fn check_layout(tensors: &BTreeMap<String, Entry>, data: usize) -> Result<()> {
 /// The tensors that a spec asks for, in the order of their names, with their shapes.
 fn shapes(spec: &Spec) -> Result<BTreeMap<String, Vec<usize>>> {
     let steps = spec.steps()?;
-    let parameters = steps.iter().filter_map(|step| step.op.parameters());
+    let parameters = steps.iter().flat_map(Step::parameters);
     let tensors = |p: &Parameters| [(p.weight_name(), p.shape.clone()), (p.bias_name(), vec![p.bias_len()])];
     Ok(parameters.flat_map(tensors).collect())
 }

@@ -3,7 +3,10 @@ use wasm_bindgen::prelude::*;
 use web_sys::ImageData;
 
 use super::Failure;
-use crate::{Pixels, Spec, Verdict, spec::Parameters};
+use crate::{
+    Pixels, Spec, Verdict,
+    spec::{Parameters, Step},
+};
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
@@ -123,7 +126,7 @@ impl Classifier {
     pub fn load(bytes: &[u8]) -> Result<Classifier, Failure> {
         let classifier = crate::Classifier::load(bytes)?;
         let steps = classifier.spec().steps()?;
-        let parameters = steps.iter().filter_map(|step| step.op.parameters()).map(Parameters::count).sum();
+        let parameters = steps.iter().flat_map(Step::parameters).map(Parameters::count).sum();
         Ok(Self { classifier, parameters, bytes: bytes.len() })
     }
 

@@ -4,7 +4,7 @@ use candle_core::{Device, Result, Tensor};
 use husky::{
     Spec, Weights,
     engine::Network,
-    spec::{Activation, Layer, Op, Parameters},
+    spec::{Activation, Layer, Op, Padding, Parameters, Step, Window},
 };
 
 use super::{classic, conv, dense, noise, spec, weights};
@@ -13,27 +13,53 @@ use super::{classic, conv, dense, noise, spec, weights};
 pub fn forward(spec: &Spec, weights: &Weights, input: &[f32]) -> Result<Vec<f32>> {
     let size = spec.input.size as usize;
     // candle's pictures are [batch, channels, height, width].
-    let mut x = tensor(input, &[1, size, size, 3])?.permute((0, 3, 1, 2))?.contiguous()?;
-    for step in spec.steps().unwrap() {
+    let x = tensor(input, &[1, size, size, 3])?.permute((0, 3, 1, 2))?.contiguous()?;
+    run(&spec.steps().unwrap(), weights, x)?.flatten_all()?.to_vec1()
+}
+
+fn run(steps: &[Step], weights: &Weights, mut x: Tensor) -> Result<Tensor> {
+    for step in steps {
         x = match &step.op {
-            Op::Conv2d { parameters, relu, pool, .. } => {
+            Op::Conv2d { parameters, window, activation, pool } => {
                 let (weight, bias) = load(parameters, weights)?;
                 // [kernel, kernel, in, out] becomes [out, in, kernel, kernel].
                 let weight = weight.permute((3, 2, 0, 1))?.contiguous()?;
-                let x = x.conv2d(&weight, 0, 1, 1, 1)?.broadcast_add(&bias.reshape((1, (), 1, 1))?)?;
-                let x = if *relu { x.relu()? } else { x };
+                let x = convolve(&x, *window, &weight, &bias, 1)?;
+                let x = activate(x, *activation)?;
                 if *pool { x.max_pool2d(2)? } else { x }
             }
-            Op::Dense { parameters, relu } => {
+            Op::DepthwiseConv2d { parameters, window, activation } => {
                 let (weight, bias) = load(parameters, weights)?;
-                let x = x.matmul(&weight)?.broadcast_add(&bias)?;
-                if *relu { x.relu()? } else { x }
+                // [kernel, kernel, channels] becomes [channels, 1, kernel, kernel].
+                let weight = weight.permute((2, 0, 1))?.unsqueeze(1)?.contiguous()?;
+                activate(convolve(&x, *window, &weight, &bias, parameters.bias_len())?, *activation)?
+            }
+            Op::Residual { steps } => (&x + run(steps, weights, x.clone())?)?,
+            Op::GlobalAveragePool2d => x.mean((2, 3))?,
+            Op::Dense { parameters, activation } => {
+                let (weight, bias) = load(parameters, weights)?;
+                activate(x.matmul(&weight)?.broadcast_add(&bias)?, *activation)?
             }
             Op::Flatten => x.permute((0, 2, 3, 1))?.flatten_from(1)?,
             Op::Dropout { .. } => x,
         };
     }
-    x.flatten_all()?.to_vec1()
+    Ok(x)
+}
+
+fn convolve(x: &Tensor, window: Window, weight: &Tensor, bias: &Tensor, groups: usize) -> Result<Tensor> {
+    let (_, _, height, width) = x.dims4()?;
+    let ([top, bottom], [left, right]) = (window.margins(height), window.margins(width));
+    let x = x.pad_with_zeros(2, top, bottom)?.pad_with_zeros(3, left, right)?;
+    x.conv2d(weight, 0, window.stride, 1, groups)?.broadcast_add(&bias.reshape((1, (), 1, 1))?)
+}
+
+fn activate(x: Tensor, activation: Activation) -> Result<Tensor> {
+    match activation {
+        Activation::Linear => Ok(x),
+        Activation::Relu => x.relu(),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+    }
 }
 
 fn load(parameters: &Parameters, weights: &Weights) -> Result<(Tensor, Tensor)> {
@@ -64,16 +90,79 @@ pub fn networks() -> Vec<(String, Spec)> {
             }
         }
     }
-    let linear = Layer::Conv2d { filters: 9, kernel: 3, activation: Activation::Linear };
-    add("linear conv".to_owned(), 8, 5, vec![linear]);
-    add("linear conv, pool".to_owned(), 8, 5, vec![linear, Layer::MaxPool2d]);
+    let conv_of =
+        |filters, kernel, stride, padding, activation| Layer::Conv2d { filters, kernel, stride, padding, activation };
+    let depthwise =
+        |kernel, stride, padding, activation| Layer::DepthwiseConv2d { kernel, stride, padding, activation };
+    let (linear, relu6) = (Activation::Linear, Activation::Relu6);
+    let linear_conv = conv_of(9, 3, 1, Padding::Valid, linear);
+    add("linear conv".to_owned(), 8, 5, vec![linear_conv.clone()]);
+    add("linear conv, pool".to_owned(), 8, 5, vec![linear_conv, Layer::MaxPool2d]);
+    for padding in [Padding::Valid, Padding::Same] {
+        for stride in [1, 2, 3] {
+            for (kernel, size) in [(1, 6), (2, 7), (3, 7), (3, 8), (5, 9), (5, 16), (3, 19)] {
+                let name = format!("{kernel}x{kernel}, stride {stride}, {padding:?}, {size} px");
+                let stem = conv_of(11, kernel, stride, padding, relu6);
+                add(format!("conv {name}"), size, 7, vec![stem]);
+                if !matches!((kernel, stride), (3 | 5, 1 | 2)) {
+                    continue;
+                }
+                for channels in [3, 8, 19] {
+                    let layers = vec![conv(channels, 1), depthwise(kernel, stride, padding, relu6)];
+                    add(format!("depthwise {name}, {channels} channels"), size, 7, layers);
+                }
+            }
+        }
+    }
+    add(
+        "windows larger than the picture".to_owned(),
+        2,
+        7,
+        vec![conv_of(5, 5, 1, Padding::Same, linear), depthwise(5, 2, Padding::Same, linear)],
+    );
+    // From 16 channels on a 3x3 convolution is Winograd's.
+    for size in [3, 5, 6, 7, 9, 12, 13, 33] {
+        for (channels, filters) in [(16, 8), (17, 33), (35, 5)] {
+            for padding in [Padding::Valid, Padding::Same] {
+                for pools in [vec![], vec![Layer::MaxPool2d]] {
+                    if !pools.is_empty() && padding == Padding::Valid && size < 4 {
+                        continue;
+                    }
+                    let name =
+                        format!("Winograd {channels} to {filters}, {padding:?}, {size} px, {} pools", pools.len());
+                    let layers = [vec![conv(channels, 1), conv_of(filters, 3, 1, padding, relu6)], pools].concat();
+                    add(name, size, 7, layers);
+                }
+            }
+        }
+    }
+    let block = |layers| Layer::Residual { layers };
+    let inverted = |channels, kernel| {
+        block(vec![
+            conv_of(channels * 6, 1, 1, Padding::Valid, relu6),
+            depthwise(kernel, 1, Padding::Same, relu6),
+            conv_of(channels, 1, 1, Padding::Valid, linear),
+        ])
+    };
+    for size in [1, 7, 10] {
+        let layers = vec![
+            conv_of(20, 3, 2, Padding::Same, relu6),
+            inverted(20, 3),
+            block(vec![inverted(20, 5), Layer::Dropout { percent: 10 }, conv_of(20, 3, 1, Padding::Same, linear)]),
+            conv_of(12, 3, 1, Padding::Same, relu6),
+        ];
+        add(format!("residual blocks, {size} px"), size, 7, layers);
+    }
     for channels in [1, 3, 5, 8, 9, 33] {
         add(format!("{channels} channels"), 11, 7, vec![conv(channels, 3), conv(10, 3), Layer::MaxPool2d]);
     }
     add("dropout".to_owned(), 6, 3, vec![Layer::Dropout { percent: 50 }, conv(4, 3), Layer::Dropout { percent: 50 }]);
+    let pooled = vec![conv(10, 3), Layer::GlobalAveragePool2d, dense(4, Activation::Relu), dense(3, linear)];
+    networks.push(("global average pool".to_owned(), spec(9, 3, pooled)));
     let hidden = [1, 4, 31, 128].map(|units| dense(units, Activation::Relu));
-    let tail = [Layer::Flatten, hidden[3], hidden[2], hidden[1], hidden[0], dense(3, Activation::Linear)];
-    networks.push(("hidden layers".to_owned(), spec(10, 3, tail.to_vec())));
+    let [a, b, c, d] = hidden;
+    let tail = vec![Layer::Flatten, d, c, b, a, dense(3, Activation::Linear)];
+    networks.push(("hidden layers".to_owned(), spec(10, 3, tail)));
     networks.push(("logistic".to_owned(), spec(128, 2, vec![Layer::Flatten, dense(1, Activation::Linear)])));
     networks.push(("classic".to_owned(), classic()));
     networks

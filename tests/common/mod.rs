@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use husky::{
     Spec, Weights,
-    spec::{Activation, Architecture, Input, Layer, Provenance, Resize},
+    spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize, Step},
 };
 
 /// A model of `layers` with an input of `size` pixels and labels `a`, `b`, ….
@@ -26,7 +26,7 @@ pub fn spec(size: u32, labels: usize, layers: Vec<Layer>) -> Spec {
 
 /// A convolution with a ReLU.
 pub fn conv(filters: u32, kernel: u32) -> Layer {
-    Layer::Conv2d { filters, kernel, activation: Activation::Relu }
+    Layer::Conv2d { filters, kernel, stride: 1, padding: Padding::Valid, activation: Activation::Relu }
 }
 
 /// A dense layer; the last one of a model is linear.
@@ -39,7 +39,7 @@ pub fn classic() -> Spec {
     let dropout = Layer::Dropout { percent: 40 };
     let mut layers = Vec::new();
     for filters in [32, 64, 128] {
-        layers.extend([conv(filters, 3), Layer::MaxPool2d, dropout]);
+        layers.extend([conv(filters, 3), Layer::MaxPool2d, dropout.clone()]);
     }
     layers.extend([Layer::Flatten, dense(128, Activation::Relu), dense(1, Activation::Linear)]);
     spec(128, 2, layers)
@@ -60,14 +60,12 @@ pub fn noise(seed: u32) -> impl Iterator<Item = f32> {
 pub fn weights(spec: &Spec, seed: u32) -> Weights {
     let mut noise = noise(seed);
     let mut tensors = BTreeMap::new();
-    for step in spec.steps().unwrap() {
-        if let Some(p) = step.op.parameters() {
-            let fan_in = p.shape.iter().product::<usize>() / p.bias_len();
-            let scale = (6.0 / fan_in as f32).sqrt();
-            let count = p.shape.iter().product();
-            tensors.insert(p.weight_name(), noise.by_ref().take(count).map(|x| x * scale).collect());
-            tensors.insert(p.bias_name(), noise.by_ref().take(p.bias_len()).map(|x| x * 0.1).collect());
-        }
+    for p in spec.steps().unwrap().iter().flat_map(Step::parameters) {
+        let fan_in = p.shape.iter().product::<usize>() / p.bias_len();
+        let scale = (6.0 / fan_in as f32).sqrt();
+        let count = p.shape.iter().product();
+        tensors.insert(p.weight_name(), noise.by_ref().take(count).map(|x| x * scale).collect());
+        tensors.insert(p.bias_name(), noise.by_ref().take(p.bias_len()).map(|x| x * 0.1).collect());
     }
     Weights::new(spec, tensors).unwrap()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Result, Tensor, Var, bail};
-use husky::spec::{Op, Parameters, Shape, Spec, Step};
+use husky::spec::{Activation, Op, Parameters, Shape, Spec, Step};
 use rand::RngExt;
 
 use crate::ops::{Conv2d, Dense, Dropout, DropoutKey};
@@ -21,7 +21,7 @@ impl Network {
     pub fn new(spec: &Spec, seed: u64) -> anyhow::Result<Self> {
         let steps = spec.steps()?;
         let mut tensors = BTreeMap::new();
-        for (i, p) in steps.iter().filter_map(|step| step.op.parameters()).enumerate() {
+        for (i, p) in steps.iter().flat_map(Step::parameters).enumerate() {
             tensors.insert(
                 p.weight_name(),
                 Tensor::from_vec(glorot_uniform(p, seed, i as u64), p.shape.clone(), &Device::Cpu)?,
@@ -38,7 +38,7 @@ impl Network {
     pub fn from_tensors(spec: &Spec, mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
         let steps = spec.steps().map_err(candle_core::Error::wrap)?;
         let mut parameters = BTreeMap::new();
-        for p in steps.iter().filter_map(|step| step.op.parameters()) {
+        for p in steps.iter().flat_map(Step::parameters) {
             for (name, shape) in [(p.weight_name(), &p.shape[..]), (p.bias_name(), &[p.bias_len()])] {
                 match tensors.remove(&name) {
                     Some(tensor) if tensor.dims() == shape => {
@@ -64,13 +64,16 @@ impl Network {
         let mut dropouts = 0;
         for step in &self.steps {
             x = match &step.op {
-                Op::Conv2d { parameters, relu, pool, .. } => {
+                Op::Conv2d { parameters, activation, pool, .. } => {
                     let (weight, bias) = self.tensors(parameters, dropout.is_some());
-                    x.apply_op3(&weight, &bias, Conv2d::new(*relu, *pool))?
+                    x.apply_op3(&weight, &bias, Conv2d::new(*activation == Activation::Relu, *pool))?
                 }
-                Op::Dense { parameters, relu } => {
+                Op::Dense { parameters, activation } => {
                     let (weight, bias) = self.tensors(parameters, dropout.is_some());
-                    x.apply_op3(&weight, &bias, Dense::new(*relu))?
+                    x.apply_op3(&weight, &bias, Dense::new(*activation == Activation::Relu))?
+                }
+                Op::DepthwiseConv2d { .. } | Op::Residual { .. } | Op::GlobalAveragePool2d => {
+                    bail!("this layer can't be trained yet")
                 }
                 Op::Flatten => x.flatten_from(1)?,
                 Op::Dropout { rate } => {

@@ -1,7 +1,7 @@
 //! The architectures and inputs that have a name.
 
 use clap::ValueEnum;
-use husky::spec::{Activation, Architecture, Input, Layer, Resize};
+use husky::spec::{Activation, Architecture, Input, Layer, Padding, Resize};
 use serde::{Deserialize, Serialize};
 
 /// A network with a name.
@@ -31,7 +31,8 @@ impl Preset {
         let outputs = if labels == 2 { 1 } else { labels as u32 };
         let output = Layer::Dense { units: outputs, activation: Activation::Linear };
         let block = |filters, percent| {
-            let conv = Layer::Conv2d { filters, kernel: 3, activation: Activation::Relu };
+            let conv =
+                Layer::Conv2d { filters, kernel: 3, stride: 1, padding: Padding::Valid, activation: Activation::Relu };
             [conv, Layer::MaxPool2d, Layer::Dropout { percent }]
         };
         Architecture(match self {
@@ -66,7 +67,7 @@ mod tests {
 
     fn parameters(preset: Preset, labels: usize) -> usize {
         let steps = preset.architecture(labels).steps(preset.input().size).unwrap();
-        steps.iter().filter_map(|step| step.op.parameters()).map(|p| p.count()).sum()
+        steps.iter().flat_map(husky::spec::Step::parameters).map(|p| p.count()).sum()
     }
 
     /// The counts are those of Keras' `model.summary()` in the article's notebook.

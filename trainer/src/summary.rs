@@ -5,7 +5,7 @@ use std::{fmt::Write, path::PathBuf, process::ExitCode};
 use anyhow::{Context, Result};
 use husky::{
     Spec,
-    spec::{Architecture, Layer, Shape},
+    spec::{Architecture, Layer, Shape, Step},
     weights::{self, Precision},
 };
 use indicatif::HumanCount;
@@ -55,7 +55,7 @@ pub fn layers(name: &str, architecture: &Architecture, size: u32) -> Result<Stri
         // A pool is fused into the convolution before it, so the shape after each layer is that of a network that ends
         // there.
         let steps = Architecture(architecture.0[..=i].to_vec()).steps(size)?;
-        let parameters: usize = steps.iter().filter_map(|step| step.op.parameters()).map(|p| p.count()).sum();
+        let parameters: usize = steps.iter().flat_map(Step::parameters).map(|p| p.count()).sum();
         let output = steps.last().map(|step| step.output).context("a network has a layer")?;
         rows.push([type_and_name(layer, &architecture.0[..=i]), shape(output), thousands(parameters - total)]);
         total = parameters;
@@ -68,6 +68,9 @@ pub fn layers(name: &str, architecture: &Architecture, size: u32) -> Result<Stri
 fn type_and_name(layer: &Layer, until: &[Layer]) -> String {
     let of = |layer: &Layer| match layer {
         Layer::Conv2d { .. } => ("conv2d", "Conv2D"),
+        Layer::DepthwiseConv2d { .. } => ("depthwise_conv2d", "DepthwiseConv2D"),
+        Layer::Residual { .. } => ("residual", "Residual"),
+        Layer::GlobalAveragePool2d => ("global_average_pooling2d", "GlobalAveragePooling2D"),
         Layer::MaxPool2d => ("max_pooling2d", "MaxPooling2D"),
         Layer::Dropout { .. } => ("dropout", "Dropout"),
         Layer::Flatten => ("flatten", "Flatten"),

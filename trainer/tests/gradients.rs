@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use husky::Spec;
-use husky::spec::{Activation, Architecture, Input, Layer, Provenance, Resize};
+use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize, Step};
 use rand::{RngExt, SeedableRng};
 use trainer::network::Network;
 use trainer::ops::{Conv2d, CrossEntropy, Dense, Dropout, DropoutKey};
@@ -150,7 +150,7 @@ fn spec(size: u32, layers: Vec<Layer>) -> Spec {
 }
 
 fn conv(filters: u32) -> Layer {
-    Layer::Conv2d { filters, kernel: 3, activation: Activation::Relu }
+    Layer::Conv2d { filters, kernel: 3, stride: 1, padding: Padding::Valid, activation: Activation::Relu }
 }
 
 fn dense(units: u32, activation: Activation) -> Layer {
@@ -160,8 +160,7 @@ fn dense(units: u32, activation: Activation) -> Layer {
 /// Random parameters for `spec`, of the size that keeps activations near 1.
 fn parameters(spec: &Spec) -> BTreeMap<String, Tensor> {
     let mut tensors = BTreeMap::new();
-    for (i, step) in spec.steps().unwrap().iter().enumerate() {
-        let Some(p) = step.op.parameters() else { continue };
+    for (i, p) in spec.steps().unwrap().iter().flat_map(Step::parameters).enumerate() {
         let fan_in = (p.shape.iter().product::<usize>() / p.bias_len()) as f64;
         let weight = (random(10 + i as u64, &p.shape).as_tensor() * (3.0 / fan_in).sqrt()).unwrap();
         tensors.insert(p.weight_name(), weight);

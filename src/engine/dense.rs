@@ -1,49 +1,72 @@
-use crate::{Weights, spec::Parameters};
+use fearless_simd::prelude::*;
+
+use super::{
+    filters::{Finish, load},
+    picture::{Layout, Picture},
+};
 
 /// Inputs that are added in one pass over the sums.
 const INPUTS: usize = 4;
 
-/// A matrix product, bias and optional ReLU.
+/// A matrix product, bias and activation. What takes the time is reading the weights, so those that meet a zero, which a
+/// ReLU before it makes of many inputs, are not read.
 pub(super) struct Dense {
-    units: usize,
-    relu: bool,
-    /// `[inputs, units]`
+    /// `[inputs, depth]`
     weights: Vec<f32>,
-    bias: Vec<f32>,
+    finish: Finish,
 }
 
 impl Dense {
-    pub(super) fn new(parameters: &Parameters, weights: &Weights, relu: bool) -> Self {
-        let (bias, weights) =
-            (weights.get(&parameters.bias_name()).to_vec(), weights.get(&parameters.weight_name()).to_vec());
-        Self { units: bias.len(), relu, weights, bias }
+    /// `weights` are `[inputs, units]`.
+    pub(super) fn new(weights: Vec<f32>, finish: Finish, output: &Layout) -> Self {
+        let (units, depth) = (output.channels, output.depth);
+        let weights = if depth == units {
+            weights
+        } else {
+            let zeros = depth - units;
+            let rows = weights.chunks_exact(units);
+            rows.flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(0.0, zeros))).collect()
+        };
+        Self { weights, finish }
     }
 
-    /// `[inputs]` to `[units]`.
-    pub(super) fn forward(&self, input: &[f32]) -> Vec<f32> {
-        assert_eq!(input.len() * self.units, self.weights.len(), "input of a dense layer");
-        let mut sums = self.bias.clone();
-        // The weights are read once, in memory order; the sums stay in the first-level cache.
-        let (fours, rest) = input.as_chunks::<INPUTS>();
-        let (rows, rest_rows) = self.weights.split_at(fours.len() * INPUTS * self.units);
-        for (&[a, b, c, d], rows) in fours.iter().zip(rows.chunks_exact(INPUTS * self.units)) {
-            let (wa, rows) = rows.split_at(self.units);
-            let (wb, rows) = rows.split_at(self.units);
-            let (wc, wd) = rows.split_at(self.units);
-            for ((((sum, wa), wb), wc), wd) in sums.iter_mut().zip(wa).zip(wb).zip(wc).zip(wd) {
-                *sum += (a * wa + b * wb) + (c * wc + d * wd);
+    #[inline(always)]
+    pub(super) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
+        let sums = &mut output.values[..];
+        sums.fill(0.0);
+        let depth = sums.len();
+        // A picture is read as a vector, without the channels that fill it up.
+        let inputs = input.values.chunks_exact(input.layout.depth).flat_map(|pixel| &pixel[..input.layout.channels]);
+        let mut pending = [(0.0, &self.weights[..depth]); INPUTS];
+        let mut count = 0;
+        for (&value, row) in inputs.zip(self.weights.chunks_exact(depth)) {
+            if value != 0.0 {
+                pending[count] = (value, row);
+                count += 1;
+                if count == INPUTS {
+                    add_rows(simd, sums, pending);
+                    count = 0;
+                }
             }
         }
-        for (value, row) in rest.iter().zip(rest_rows.chunks_exact(self.units)) {
-            for (sum, w) in sums.iter_mut().zip(row) {
-                *sum += value * w;
-            }
+        for entry in &mut pending[count..] {
+            entry.0 = 0.0;
         }
-        if self.relu {
-            for sum in &mut sums {
-                *sum = sum.max(0.0);
-            }
+        add_rows(simd, sums, pending);
+        for (i, values) in sums.chunks_exact_mut(S::f32s::LEN).enumerate() {
+            let sum = S::f32s::from_slice(simd, values) + self.finish.bias(simd, i * S::f32s::LEN);
+            self.finish.activate(simd, sum).store_slice(values);
         }
-        sums
+    }
+}
+
+/// Adds rows of weights, each times its input, to the sums.
+#[inline(always)]
+fn add_rows<S: Simd>(simd: S, sums: &mut [f32], rows: [(f32, &[f32]); INPUTS]) {
+    let [(a, wa), (b, wb), (c, wc), (d, wd)] = rows;
+    for (i, sums) in sums.chunks_exact_mut(S::f32s::LEN).enumerate() {
+        let at = i * S::f32s::LEN;
+        let sum = (load(simd, wa, at) * a + load(simd, wb, at) * b) + (load(simd, wc, at) * c + load(simd, wd, at) * d);
+        (S::f32s::from_slice(simd, sums) + sum).store_slice(sums);
     }
 }

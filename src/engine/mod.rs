@@ -1,27 +1,53 @@
-//! The forward pass: the few operations that the architectures need, fused, without allocation but for the pictures
-//! between layers. Written in plain arrays of eight so that the compiler makes SIMD of it on every target.
+//! The forward pass: the few operations that the architectures need, fused, for the vectors of the machine that it runs
+//! on. Every kernel is generic over the vector type: SSE, AVX2, AVX-512, NEON and WebAssembly's run one source, and so
+//! does the code without SIMD that tests hold them to.
 
 mod conv;
 mod dense;
+mod depthwise;
+mod filters;
+mod picture;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+mod winograd;
+
+use std::sync::{Mutex, PoisonError};
+
+use fearless_simd::{Level, dispatch, prelude::*};
 
 use conv::Conv;
 use dense::Dense;
+use depthwise::Depthwise;
+use filters::{Filters, Finish};
+use picture::{Buffers, Layout, Margins, Picture};
+use winograd::Winograd;
 
 use crate::{
     Result, Spec, Weights,
-    spec::{Op, Shape},
+    spec::{Activation, Op, Parameters, Shape, Step, Window},
 };
-
-/// Values that are computed side by side.
-const LANES: usize = 8;
 
 /// A network ready to run.
 pub struct Network {
+    level: Level,
+    input: Layout,
     layers: Vec<Layer>,
+    /// One set for each thread that classifies at the same time.
+    buffers: Mutex<Vec<Buffers>>,
 }
 
-enum Layer {
+struct Layer {
+    kernel: Kernel,
+    output: Layout,
+}
+
+enum Kernel {
     Conv(Conv),
+    Winograd(Winograd),
+    Depthwise(Depthwise),
+    Residual(Vec<Layer>),
+    Mean,
     Dense(Dense),
 }
 
@@ -34,20 +60,19 @@ impl Network {
     /// # Panics
     /// If `weights` were made for another spec.
     pub fn new(spec: &Spec, weights: &Weights) -> Result<Self> {
-        let mut layers = Vec::new();
-        for step in spec.steps()? {
-            match (step.op, step.input) {
-                (Op::Conv2d { parameters, relu, pool, .. }, Shape::Image { height, width, .. }) => {
-                    layers.push(Layer::Conv(Conv::new(height, width, &parameters, weights, relu, pool)));
-                }
-                (Op::Dense { parameters, relu }, _) => {
-                    layers.push(Layer::Dense(Dense::new(&parameters, weights, relu)));
-                }
-                // Nothing happens to a value when nothing is trained, or when only its shape is said anew.
-                (Op::Conv2d { .. } | Op::Dropout { .. } | Op::Flatten, _) => {}
-            }
-        }
-        Ok(Self { layers })
+        Self::with_level(spec, weights, Level::new())
+    }
+
+    fn with_level(spec: &Spec, weights: &Weights, level: Level) -> Result<Self> {
+        let builder = Builder { weights, lanes: dispatch!(level, simd => lanes(simd)) };
+        let steps = spec.steps()?;
+        // Both read any number of channels: three are not filled up for them.
+        let reads_any = |step: &&Step| matches!(step.op, Op::Conv2d { .. } | Op::Dense { .. });
+        let lanes = if computing(&steps).first().is_some_and(reads_any) { 1 } else { builder.lanes };
+        let (layers, margins) = builder.layers(&steps, lanes, Margins::default());
+        let size = spec.input.size as usize;
+        let input = Layout::new(Shape::Image { height: size, width: size, channels: 3 }, margins, lanes);
+        Ok(Self { level, input, layers, buffers: Mutex::default() })
     }
 
     /// The logits of `input`, `[size, size, 3]` normalised values: one a label, or a single one for two labels.
@@ -55,9 +80,158 @@ impl Network {
     /// # Panics
     /// If `input` has another length.
     pub fn forward(&self, input: &[f32]) -> Vec<f32> {
-        self.layers.iter().fold(input.to_vec(), |values, layer| match layer {
-            Layer::Conv(conv) => conv.forward(&values),
-            Layer::Dense(dense) => dense.forward(&values),
-        })
+        let Layout { height, width, channels, depth, .. } = self.input;
+        assert_eq!(input.len(), height * width * channels, "input of the network");
+        // Another thread's panic leaves nothing half done here: buffers hold no state.
+        let pool = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = pool().pop().unwrap_or_default();
+        let mut picture = buffers.picture(self.input);
+        for (row, values) in picture.rows_mut().zip(input.chunks_exact(width * channels)) {
+            for (pixel, values) in row.chunks_exact_mut(depth).zip(values.chunks_exact(channels)) {
+                pixel[..channels].copy_from_slice(values);
+                pixel[channels..].fill(0.0);
+            }
+        }
+        let output = dispatch!(self.level, simd => run(simd, &self.layers, &picture, &mut buffers));
+        buffers.give_back(picture.values);
+        let logits = output.values[..output.layout.channels].to_vec();
+        buffers.give_back(output.values);
+        pool().push(buffers);
+        logits
+    }
+}
+
+#[inline(always)]
+fn lanes<S: Simd>(_: S) -> usize {
+    S::f32s::LEN
+}
+
+/// The steps at which something is computed: nothing is dropped at inference, and a picture without a margin is a vector.
+fn computing(steps: &[Step]) -> Vec<&Step> {
+    steps.iter().filter(|step| !matches!(step.op, Op::Dropout { .. } | Op::Flatten)).collect()
+}
+
+/// Makes kernels of steps.
+struct Builder<'a> {
+    weights: &'a Weights,
+    /// Values in a vector.
+    lanes: usize,
+}
+
+impl Builder<'_> {
+    /// Kernels for `steps`, the first of which reads channels filled up to a multiple of `first`, and the last of which
+    /// writes the margin `after`. The margin that they want themselves comes with them.
+    fn layers(&self, steps: &[Step], first: usize, after: Margins) -> (Vec<Layer>, Margins) {
+        let mut margins = after;
+        let mut layers = Vec::new();
+        for (i, step) in computing(steps).into_iter().enumerate().rev() {
+            let output = Layout::new(step.output, margins, self.lanes);
+            let kernel;
+            (kernel, margins) = self.kernel(step, if i == 0 { first } else { self.lanes }, output);
+            layers.push(Layer { kernel, output });
+        }
+        layers.reverse();
+        (layers, margins)
+    }
+
+    /// A step's kernel, and the margin that it wants.
+    fn kernel(&self, step: &Step, lanes: usize, output: Layout) -> (Kernel, Margins) {
+        let input = Layout::new(step.input, Margins::default(), lanes);
+        match &step.op {
+            &Op::Conv2d { ref parameters, window, activation, pool } => {
+                let (weights, finish) = (self.weights(parameters), self.finish(parameters, activation));
+                if Winograd::fits(window, input.channels) {
+                    let margins = Winograd::margins(window, input.height, input.width);
+                    let winograd = Winograd::new(self.lanes, weights, finish, pool, &input, &output);
+                    return (Kernel::Winograd(winograd), margins);
+                }
+                let filters = Filters::new(self.lanes, weights, &input, &output);
+                let Window { kernel, stride, .. } = window;
+                (Kernel::Conv(Conv { filters, finish, kernel, stride, pool }), Margins::new(window, &input))
+            }
+            &Op::DepthwiseConv2d { ref parameters, window, activation } => {
+                let finish = self.finish(parameters, activation);
+                let depthwise = Depthwise::new(self.lanes, window, self.weights(parameters), finish, &output);
+                (Kernel::Depthwise(depthwise), Margins::new(window, &input))
+            }
+            Op::Residual { steps } => {
+                let (layers, margins) = self.layers(steps, self.lanes, output.margins);
+                (Kernel::Residual(layers), margins)
+            }
+            Op::GlobalAveragePool2d => (Kernel::Mean, Margins::default()),
+            &Op::Dense { ref parameters, activation } => {
+                let finish = self.finish(parameters, activation);
+                let dense = Dense::new(self.weights(parameters).to_vec(), finish, &output);
+                (Kernel::Dense(dense), Margins::default())
+            }
+            Op::Dropout { .. } | Op::Flatten => unreachable!("nothing is computed there"),
+        }
+    }
+
+    fn weights(&self, parameters: &Parameters) -> &[f32] {
+        self.weights.get(&parameters.weight_name())
+    }
+
+    fn finish(&self, parameters: &Parameters, activation: Activation) -> Finish {
+        Finish::new(self.lanes, self.weights.get(&parameters.bias_name()).to_vec(), activation)
+    }
+}
+
+fn run<S: Simd>(simd: S, layers: &[Layer], input: &Picture, buffers: &mut Buffers) -> Picture {
+    let (first, rest) =
+        layers.split_first().expect("the spec lets no network or residual block through that does nothing");
+    rest.iter().fold(first.forward(simd, input, buffers), |picture, layer| {
+        let output = layer.forward(simd, &picture, buffers);
+        buffers.give_back(picture.values);
+        output
+    })
+}
+
+impl Layer {
+    fn forward<S: Simd>(&self, simd: S, input: &Picture, buffers: &mut Buffers) -> Picture {
+        if let Kernel::Residual(layers) = &self.kernel {
+            let mut output = run(simd, layers, input, buffers);
+            for (sums, values) in output.rows_mut().zip(input.rows()) {
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            }
+            return output;
+        }
+        let mut output = buffers.picture(self.output);
+        // One function of its own for each kernel, compiled for the vectors of `S`.
+        match &self.kernel {
+            Kernel::Conv(conv) => simd.vectorize(
+                #[inline(always)]
+                || conv.forward(simd, input, &mut output),
+            ),
+            Kernel::Winograd(winograd) => simd.vectorize(
+                #[inline(always)]
+                || winograd.forward(simd, input, &mut output, buffers),
+            ),
+            Kernel::Depthwise(depthwise) => simd.vectorize(
+                #[inline(always)]
+                || depthwise.forward(simd, input, &mut output),
+            ),
+            Kernel::Dense(dense) => simd.vectorize(
+                #[inline(always)]
+                || dense.forward(simd, input, &mut output),
+            ),
+            Kernel::Mean => mean(&input.values, &mut output.values),
+            Kernel::Residual(_) => unreachable!("returned above"),
+        }
+        output
+    }
+}
+
+/// The mean of each channel.
+fn mean(input: &[f32], output: &mut [f32]) {
+    output.fill(0.0);
+    for pixel in input.chunks_exact(output.len()) {
+        for (sum, value) in output.iter_mut().zip(pixel) {
+            *sum += value;
+        }
+    }
+    let pixels = (input.len() / output.len()) as f32;
+    for sum in output {
+        *sum /= pixels;
     }
 }

@@ -1,0 +1,101 @@
+use fearless_simd::prelude::*;
+
+use super::{
+    filters::{Finish, load},
+    picture::{Layout, Picture},
+};
+use crate::spec::Window;
+
+/// Neighbouring pixels that are computed together, so that a weight is loaded once for them.
+const PIXELS: usize = 4;
+
+/// A convolution of each channel by itself, with bias and activation.
+pub(super) struct Depthwise {
+    window: Window,
+    /// `[blocks, kernel, kernel, lanes]`, where a block is a vector of channels. What is missing in the last is zero.
+    weights: Vec<f32>,
+    finish: Finish,
+}
+
+impl Depthwise {
+    /// `weights` are `[kernel, kernel, channels]`.
+    pub(super) fn new(lanes: usize, window: Window, weights: &[f32], finish: Finish, output: &Layout) -> Self {
+        let mut packed = vec![0.0; window.kernel * window.kernel * output.depth];
+        for (i, pixel) in weights.chunks_exact(output.channels).enumerate() {
+            for (block, values) in pixel.chunks(lanes).enumerate() {
+                let start = (block * window.kernel * window.kernel + i) * lanes;
+                packed[start..start + values.len()].copy_from_slice(values);
+            }
+        }
+        Self { window, weights: packed, finish }
+    }
+
+    #[inline(always)]
+    pub(super) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
+        // Constants let the compiler unroll the loops over a window.
+        match (self.window.kernel, self.window.stride) {
+            (3, 1) => self.rows::<S, 3, 1>(simd, input, output),
+            (3, 2) => self.rows::<S, 3, 2>(simd, input, output),
+            (5, 1) => self.rows::<S, 5, 1>(simd, input, output),
+            (5, 2) => self.rows::<S, 5, 2>(simd, input, output),
+            _ => unreachable!("the spec lets no other window through"),
+        }
+    }
+
+    #[inline(always)]
+    fn rows<S: Simd, const KERNEL: usize, const STRIDE: usize>(&self, simd: S, input: &Picture, output: &mut Picture) {
+        let (width, depth) = (output.layout.width, output.layout.depth);
+        for y in 0..output.layout.height {
+            let mut x = 0;
+            while x < width {
+                let windows = &input.values[input.layout.window(y * STRIDE, x * STRIDE)..];
+                let pixels = &mut output.values[output.layout.pixel(y, x)..];
+                let pitch = input.layout.pitch();
+                if x + PIXELS <= width {
+                    self.tile::<S, KERNEL, STRIDE, PIXELS>(simd, windows, pitch, &mut pixels[..PIXELS * depth]);
+                    x += PIXELS;
+                } else {
+                    self.tile::<S, KERNEL, STRIDE, 1>(simd, windows, pitch, &mut pixels[..depth]);
+                    x += 1;
+                }
+            }
+        }
+    }
+
+    /// `N` pixels side by side, whose first window is the start of `windows`. Each value is loaded once, for all the
+    /// windows that it lies in.
+    #[inline(always)]
+    fn tile<S: Simd, const KERNEL: usize, const STRIDE: usize, const N: usize>(
+        &self,
+        simd: S,
+        windows: &[f32],
+        pitch: usize,
+        pixels: &mut [f32],
+    ) {
+        let depth = pixels.len() / N;
+        for (block, weights) in self.weights.chunks_exact(KERNEL * KERNEL * S::f32s::LEN).enumerate() {
+            let channel = block * S::f32s::LEN;
+            let mut sums = [self.finish.bias(simd, channel); N];
+            // Not unrolled: the values of all rows at once would not fit the registers.
+            for (weights, row) in weights.chunks_exact(KERNEL * S::f32s::LEN).zip(windows.chunks(pitch)) {
+                let row = &row[channel..];
+                let mut kernel = [sums[0]; KERNEL];
+                for (x, weight) in kernel.iter_mut().enumerate() {
+                    *weight = load(simd, weights, x * S::f32s::LEN);
+                }
+                for x in 0..(N - 1) * STRIDE + KERNEL {
+                    let value = load(simd, row, x * depth);
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        if (i * STRIDE..i * STRIDE + KERNEL).contains(&x) {
+                            *sum = value.mul_add(kernel[x - i * STRIDE], *sum);
+                        }
+                    }
+                }
+            }
+            for (i, sum) in sums.into_iter().enumerate() {
+                let target = &mut pixels[i * depth + channel..][..S::f32s::LEN];
+                self.finish.activate(simd, sum).store_slice(target);
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Winograd's convolution F(4x4, 3x3) (Lavin and Gray 2015): 36 products instead of 144 for 16 pixels.
+//!
+//! ```text
+//!  6x6 of the picture ─ Bᵀ d B ─┐
+//!                               ├─ for each of the 36 places: tiles x channels times channels x filters ─ Aᵀ m A ─ 4x4 pixels
+//!  3x3 of the weights ─ G g Gᵀ ─┘   (once, at load)
+//! ```
+//!
+//! The interpolation points are 0, ±1, ±2 and infinity. What it costs in precision is in `tests/engine_parity.rs`.
+
+use fearless_simd::prelude::*;
+
+use super::{
+    filters::{Filters, Finish, ROWS, accumulate, largest, load, zeros},
+    picture::{Buffers, Layout, Margins, Picture},
+};
+use crate::spec::Window;
+
+/// Side of the picture's part that a tile reads.
+const INPUT: usize = 6;
+/// Side of the part that it writes.
+const OUTPUT: usize = 4;
+/// Places of a transformed tile.
+const PLACES: usize = INPUT * INPUT;
+/// Side of the window.
+const KERNEL: usize = 3;
+/// Tiles that are computed together, about: more, and what lies between the transforms leaves the second-level cache;
+/// fewer, and the weights come from there too often.
+const TILES: usize = 24;
+/// Input channels from which on the transforms cost less than the products they save.
+const CHANNELS: usize = 16;
+
+pub(super) struct Winograd {
+    /// The transformed weights of each place.
+    places: Vec<Filters>,
+    finish: Finish,
+    pool: bool,
+}
+
+impl Winograd {
+    /// Whether it can take the place of a direct convolution, and be faster.
+    pub(super) fn fits(window: Window, channels: usize) -> bool {
+        window.kernel == KERNEL && window.stride == 1 && channels >= CHANNELS
+    }
+
+    /// The margins for whole tiles.
+    pub(super) fn margins(window: Window, height: usize, width: usize) -> Margins {
+        let side = |length: usize| {
+            let [before, after] = window.margins(length);
+            let sums = before + length + after + 1 - KERNEL;
+            [before, after + sums.next_multiple_of(OUTPUT) - sums]
+        };
+        Margins { rows: side(height), columns: side(width) }
+    }
+
+    /// Transforms `weights`, `[3, 3, channels, filters]`.
+    pub(super) fn new(
+        lanes: usize,
+        weights: &[f32],
+        finish: Finish,
+        pool: bool,
+        input: &Layout,
+        output: &Layout,
+    ) -> Self {
+        let matrices = weights.len() / (KERNEL * KERNEL);
+        let mut places = vec![vec![0.0; matrices]; PLACES];
+        for i in 0..matrices {
+            let g: [[f32; KERNEL]; KERNEL] =
+                std::array::from_fn(|y| std::array::from_fn(|x| weights[(y * KERNEL + x) * matrices + i]));
+            let columns: [[f32; INPUT]; KERNEL] =
+                std::array::from_fn(|x| transform_weights(std::array::from_fn(|y| g[y][x])));
+            for y in 0..INPUT {
+                let row = transform_weights(std::array::from_fn(|x| columns[x][y]));
+                for (x, value) in row.into_iter().enumerate() {
+                    places[y * INPUT + x][i] = value;
+                }
+            }
+        }
+        Self { places: places.iter().map(|place| Filters::new(lanes, place, input, output)).collect(), finish, pool }
+    }
+
+    #[inline(always)]
+    pub(super) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture, buffers: &mut Buffers) {
+        let (from, to) = (input.layout, output.layout);
+        let side = if self.pool { OUTPUT / 2 } else { OUTPUT };
+        let (down, across) = (to.height.div_ceil(side), to.width.div_ceil(side));
+        let rows = TILES.div_ceil(across).min(down);
+        let mut inputs = buffers.take(PLACES * rows * across * from.depth);
+        let mut sums = buffers.take(PLACES * rows * across * to.depth);
+        for top in (0..down).step_by(rows) {
+            let tiles = rows.min(down - top) * across;
+            for tile in 0..tiles {
+                let start = from.window((top + tile / across) * OUTPUT, tile % across * OUTPUT);
+                transform_tile(simd, &input.values[start..], &from, &mut inputs[tile * from.depth..], tiles);
+            }
+            let places = inputs.chunks_exact(tiles * from.depth).zip(sums.chunks_exact_mut(tiles * to.depth));
+            for ((inputs, sums), filters) in places.zip(&self.places) {
+                multiply(simd, filters, inputs, sums);
+            }
+            for tile in 0..tiles {
+                let corner = ((top + tile / across) * side, tile % across * side);
+                self.untransform_tile(simd, &sums[tile * to.depth..], tiles, output, corner);
+            }
+        }
+        buffers.give_back(inputs);
+        buffers.give_back(sums);
+    }
+
+    /// The pixel of each of the 36 pictures of sums, `tiles` pixels each, becomes a tile of `output` at `(top, left)`.
+    #[inline(always)]
+    fn untransform_tile<S: Simd>(
+        &self,
+        simd: S,
+        sums: &[f32],
+        tiles: usize,
+        output: &mut Picture,
+        (top, left): (usize, usize),
+    ) {
+        let to = output.layout;
+        let zero = S::f32s::simd_from(simd, 0.0);
+        for filter in (0..to.depth).step_by(S::f32s::LEN) {
+            let mut columns = [[zero; OUTPUT]; INPUT];
+            for (x, column) in columns.iter_mut().enumerate() {
+                let mut values = [zero; INPUT];
+                for (y, value) in values.iter_mut().enumerate() {
+                    *value = load(simd, sums, (y * INPUT + x) * tiles * to.depth + filter);
+                }
+                *column = untransform(values);
+            }
+            let mut rows = [[zero; OUTPUT]; OUTPUT];
+            for (y, row) in rows.iter_mut().enumerate() {
+                let mut values = [zero; INPUT];
+                for (value, column) in values.iter_mut().zip(&columns) {
+                    *value = column[y];
+                }
+                *row = untransform(values);
+            }
+            let mut side = OUTPUT;
+            if self.pool {
+                side = OUTPUT / 2;
+                for y in 0..side {
+                    for x in 0..side {
+                        let (upper, lower) = (rows[2 * y], rows[2 * y + 1]);
+                        rows[y][x] = largest::<S>(upper[2 * x], upper[2 * x + 1], lower[2 * x], lower[2 * x + 1]);
+                    }
+                }
+            }
+            let bias = self.finish.bias(simd, filter);
+            for (y, row) in rows[..side.min(to.height - top)].iter().enumerate() {
+                for (x, &value) in row[..side.min(to.width - left)].iter().enumerate() {
+                    let target = &mut output.values[to.pixel(top + y, left + x) + filter..][..S::f32s::LEN];
+                    self.finish.activate(simd, value + bias).store_slice(target);
+                }
+            }
+        }
+    }
+}
+
+/// The tile whose left upper corner is the first value of `input` becomes a pixel of each of the 36 pictures in `target`,
+/// which have `tiles` pixels.
+#[inline(always)]
+fn transform_tile<S: Simd>(simd: S, input: &[f32], from: &Layout, target: &mut [f32], tiles: usize) {
+    let zero = S::f32s::simd_from(simd, 0.0);
+    let pitch = from.pitch();
+    for channel in (0..from.depth).step_by(S::f32s::LEN) {
+        let mut tile = [[zero; INPUT]; INPUT];
+        for (x, column) in tile.iter_mut().enumerate() {
+            for (y, value) in column.iter_mut().enumerate() {
+                *value = load(simd, input, y * pitch + x * from.depth + channel);
+            }
+            *column = transform(*column);
+        }
+        for y in 0..INPUT {
+            let mut row = [zero; INPUT];
+            for (value, column) in row.iter_mut().zip(&tile) {
+                *value = column[y];
+            }
+            for (x, values) in transform(row).into_iter().enumerate() {
+                let start = (y * INPUT + x) * tiles * from.depth + channel;
+                values.store_slice(&mut target[start..start + S::f32s::LEN]);
+            }
+        }
+    }
+}
+
+/// `sums [tiles, filters] = inputs [tiles, channels] * filters`.
+#[inline(always)]
+fn multiply<S: Simd>(simd: S, filters: &Filters, inputs: &[f32], sums: &mut [f32]) {
+    let channels = filters.depth();
+    let last = inputs.len() / channels - 1;
+    for (filter, weights) in filters.blocks::<S>() {
+        for first in (0..=last).step_by(ROWS) {
+            // After the last tile it is repeated.
+            let rows: [usize; ROWS] = std::array::from_fn(|i| last.min(first + i));
+            let mut tile = zeros(simd);
+            accumulate(simd, &mut tile, rows.map(|row| &inputs[row * channels..][..channels]), weights);
+            for (values, row) in tile.into_iter().zip(rows) {
+                filters.store::<S>(filter, values, &mut sums[row * filters.count()..]);
+            }
+        }
+    }
+}
+
+/// `G g`.
+fn transform_weights([a, b, c]: [f32; KERNEL]) -> [f32; INPUT] {
+    let (even, odd) = (a / 24.0 + c / 6.0, b / 12.0);
+    [a / 4.0, -(a + b + c) / 6.0, -(a - b + c) / 6.0, even + odd, even - odd, c]
+}
+
+/// `Bᵀ d`.
+#[inline(always)]
+fn transform<S: Simd, V: SimdFloat<S, Element = f32>>([a, b, c, d, e, f]: [V; INPUT]) -> [V; INPUT] {
+    let (p, q) = (e - c * 4.0, d - b * 4.0);
+    let (r, s) = (e - c, (d - b) * 2.0);
+    [a * 4.0 - c * 5.0 + e, p + q, p - q, r + s, r - s, b * 4.0 - d * 5.0 + f]
+}
+
+/// `Aᵀ m`.
+#[inline(always)]
+fn untransform<S: Simd, V: SimdFloat<S, Element = f32>>([a, b, c, d, e, f]: [V; INPUT]) -> [V; OUTPUT] {
+    let (p, q, r, s) = (b + c, b - c, d + e, d - e);
+    [a + p + r, q + s * 2.0, p + r * 4.0, q + s * 8.0 + f]
+}

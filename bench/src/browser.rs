@@ -1,0 +1,264 @@
+//! `bench browser`: the site's own build beside other engines, in headless Chromium.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Write,
+    net::TcpListener,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use flate2::{Compression, write::GzEncoder};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use xtask::{dist, server::Server};
+
+use crate::{
+    driver::{Driver, Launch},
+    models::{self, Model},
+    peers,
+    table::{Samples, Table, median},
+};
+
+/// Ours.
+const HUSKY: &str = "husky";
+/// The machine's limit, measured like an engine.
+const PEAK: &str = "peak";
+/// Iterations of the peak loop in one call, as `page/engines/peak.js` has them.
+const PEAK_ITERATIONS: f64 = 4e6;
+/// Engines on a page like any other: name in `page/engines`, and in the table.
+const ENGINES: [(&str, &str); 4] = [
+    (HUSKY, "Husky AI"),
+    ("tfjs", "TensorFlow.js {tfjs-core}, wasm"),
+    ("onnx", "ONNX Runtime Web {onnxruntime-web}, 1 thread"),
+    ("candle", "candle, stock"),
+];
+/// The engine that needs a page that is isolated from other origins.
+const THREADS: (&str, &str) = ("onnx-threads", "ONNX Runtime Web {onnxruntime-web}, 2 threads");
+/// Pictures on which all engines must agree.
+const PICTURES: usize = 8;
+/// The largest difference of two engines' probabilities.
+const TOLERANCE: f64 = 1e-4;
+/// Rounds of a launch, and forward passes of each engine in a round.
+const ROUNDS: usize = 15;
+const RUNS: usize = 5;
+
+/// What the page tells about an engine.
+#[derive(Deserialize)]
+struct Steady {
+    probabilities: Vec<f64>,
+    milliseconds: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Cold {
+    milliseconds: f64,
+    probability: f64,
+    files: Vec<String>,
+}
+
+/// An engine over all launches.
+#[derive(Default)]
+struct Measured {
+    milliseconds: Samples,
+    cold: Samples,
+    files: BTreeSet<String>,
+}
+
+/// Measures, prints the table and writes it beside the peers.
+///
+/// # Errors
+/// Something can't be built or installed, or two engines disagree.
+pub fn run(model: Model, launches: usize) -> Result<()> {
+    let site = Site::build(model)?;
+    let driver = Driver::start()?;
+    let names: Vec<&str> = ENGINES.iter().map(|(name, _)| *name).chain([PEAK]).collect();
+    let mut measured: BTreeMap<&str, Measured> = BTreeMap::new();
+    let mut browser = String::new();
+    for launch in 0..launches {
+        eprintln!("Launch {} of {launches}.", launch + 1);
+        let fresh = driver.launch()?;
+        browser = fresh.version()?;
+        let mut results = site.steady(&fresh, &site.server, &names, launch)?;
+        // On the isolated page ours runs, too, so that the page's warm-up is alike; only the threads are taken.
+        let mut isolated = site.steady(&fresh, &site.isolated, &[HUSKY, THREADS.0], launch)?;
+        results.extend(isolated.remove(THREADS.0).map(|threads| (THREADS.0.to_owned(), threads)));
+        let ours = results[HUSKY].probabilities.clone();
+        for (name, result) in &results {
+            if name != PEAK {
+                agree(name, &result.probabilities, &ours)?;
+            }
+        }
+        for &name in names.iter().chain([&THREADS.0]) {
+            measured.entry(name).or_default().milliseconds.0.push(median(&results[name].milliseconds));
+        }
+        for i in 0..ENGINES.len() {
+            let (name, _) = ENGINES[(i + launch) % ENGINES.len()];
+            let cold = site.cold(&driver.launch()?, name)?;
+            agree(name, &[cold.probability], &ours[..1])?;
+            let engine = measured.entry(name).or_default();
+            engine.cold.0.push(cold.milliseconds);
+            engine.files.extend(cold.files);
+        }
+    }
+    let report = site.report(&measured, &browser, launches)?;
+    let path = peers::folder()?.join(format!("browser-{}.md", model.name()));
+    fs::write(&path, &report)?;
+    println!("{report}\nThe table is in {}", path.display());
+    Ok(())
+}
+
+fn agree(name: &str, probabilities: &[f64], ours: &[f64]) -> Result<()> {
+    for (theirs, ours) in probabilities.iter().zip(ours) {
+        // Written so that NaN does not pass.
+        let equal = (theirs - ours).abs() <= TOLERANCE;
+        ensure!(equal, "{name} answers {theirs} where {HUSKY} answers {ours}: what differs can't be compared");
+    }
+    Ok(())
+}
+
+/// The pages, engines and models, served.
+struct Site {
+    model: Model,
+    files: models::Files,
+    folder: PathBuf,
+    server: Server,
+    isolated: Server,
+}
+
+impl Site {
+    fn build(model: Model) -> Result<Self> {
+        let peers = peers::folder()?;
+        let python = peers::install_python("requirements.txt")?;
+        let packages = peers::install_javascript()?;
+        let files = model.convert(&python, &peers.join("models"))?;
+        dist::build(&peers.join("dist"))?;
+        dist::bind(&dist::compile("bench")?, &peers.join("candle"))?;
+        let folder = peers.join("site");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir(&folder)?;
+        for entry in fs::read_dir(peers::sources().join("page"))? {
+            let path = entry?.path();
+            symlink(&path, folder.join(path.file_name().context("a file has a name")?))?;
+        }
+        for (from, to) in [
+            (packages, "peers"),
+            (peers.join("dist"), "husky"),
+            (peers.join("candle"), "candle"),
+            (peers.join("models"), "models"),
+        ] {
+            symlink(from, folder.join(to))?;
+        }
+        let listen = || TcpListener::bind("127.0.0.1:0");
+        let server = Server::start(&folder, "/", listen()?)?;
+        let isolated = Server::start_isolated(&folder, listen()?)?;
+        Ok(Self { model, files, folder, server, isolated })
+    }
+
+    /// What the page has to know about the model.
+    fn facts(&self) -> Value {
+        let models::Files { size, mean, scale, temperature, .. } = &self.files;
+        let folder = format!("models/{}", self.model.name());
+        json!({ "folder": folder, "size": size, "mean": mean, "scale": scale, "temperature": temperature })
+    }
+
+    fn steady(
+        &self,
+        browser: &Launch<'_>,
+        server: &Server,
+        names: &[&str],
+        launch: usize,
+    ) -> Result<BTreeMap<String, Steady>> {
+        browser.open(&server.url())?;
+        let argument = json!({
+            "names": names, "model": self.facts(), "pictures": PICTURES, "rounds": ROUNDS, "runs": RUNS, "first": launch,
+        });
+        browser.read("bench.steady(argument)", &argument)
+    }
+
+    fn cold(&self, browser: &Launch<'_>, name: &str) -> Result<Cold> {
+        let task = json!({ "name": name, "model": self.facts() }).to_string();
+        // What JSON has and an address may not.
+        let task: String = task.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        browser.open(&format!("{}#{task}", self.server.url()))?;
+        browser.read("bench.cold", &Value::Null)
+    }
+
+    /// The whole of what the README shows.
+    fn report(&self, measured: &BTreeMap<&str, Measured>, browser: &str, launches: usize) -> Result<String> {
+        let headings =
+            ["engine", "ms", "to ours", "cold load, ms", "to ours", "runtime, kB (gzip, brotli)", "model, kB (brotli)"];
+        let mut table = Table::new(&headings);
+        let ours = &measured[HUSKY];
+        for (name, title) in ENGINES.into_iter().chain([THREADS]) {
+            let engine = &measured[name];
+            let mut row = vec![titled(title)?, engine.milliseconds.to_string()];
+            row.push(format!("{:.2}x", engine.milliseconds.ratio(&ours.milliseconds)));
+            if engine.cold.0.is_empty() {
+                row.extend(["", "", "", ""].map(str::to_owned));
+            } else {
+                row.push(engine.cold.to_string());
+                row.push(format!("{:.2}x", engine.cold.ratio(&ours.cold)));
+                let (runtime, model) = self.sizes(&engine.files)?;
+                row.push(format!("{} ({}, {})", kilobytes(runtime[0]), kilobytes(runtime[1]), kilobytes(runtime[2])));
+                row.push(format!("{} ({})", kilobytes(model[0]), kilobytes(model[2])));
+            }
+            table.row(row);
+        }
+        let operations = 2.0 * self.files.multiplications;
+        let peak_operations = PEAK_ITERATIONS * bench::peak::OPERATIONS as f64;
+        let rate = operations / ours.milliseconds.median() / 1e6;
+        let peak = peak_operations / measured[PEAK].milliseconds.median() / 1e6;
+        Ok(format!(
+            "`{name}`, batch 1, one thread unless said, {browser}, {machine}: `cargo xtask bench browser {name} \
+             --launches {launches}`. Medians of {launches} launches (smallest–largest); ratios within a launch. All \
+             answers are equal to {TOLERANCE}. Ours judges a picture of {size}x{size} pixels with all that belongs to \
+             it; the others get normalised values. Cold load: from the navigation to the first answer, nothing cached, \
+             files uncompressed from this machine.\n\n{table}\n\
+             {operations:.1} MFLOP by direct convolution: {rate:.1} GFLOP/s, {share:.0} % of the {peak:.1} GFLOP/s of a \
+             loop that only multiplies and adds in registers.\n",
+            name = self.model.name(),
+            machine = peers::machine()?,
+            size = self.files.size,
+            operations = operations / 1e6,
+            share = 100.0 * rate / peak,
+        ))
+    }
+
+    /// Bytes raw, under gzip and under brotli, of the runtime and of the model among the files that an engine loaded.
+    fn sizes(&self, files: &BTreeSet<String>) -> Result<([usize; 3], [usize; 3])> {
+        let (mut runtime, mut model) = ([0; 3], [0; 3]);
+        let ports = files.iter().filter_map(|address| address.splitn(4, '/').nth(3));
+        for path in ports.filter(|path| !path.starts_with("engines/") && *path != "page.js") {
+            let sizes = sizes(&self.folder.join(path))?;
+            let sums = if path.starts_with("models/") { &mut model } else { &mut runtime };
+            for (sum, size) in sums.iter_mut().zip(sizes) {
+                *sum += size;
+            }
+        }
+        Ok((runtime, model))
+    }
+}
+
+fn sizes(path: &Path) -> Result<[usize; 3]> {
+    let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&bytes)?;
+    Ok([bytes.len(), gzip.finish()?.len(), dist::brotli_size(&bytes)])
+}
+
+fn kilobytes(bytes: usize) -> String {
+    format!("{:.0}", bytes as f64 / 1000.0)
+}
+
+/// Puts a version in place of `{package}`.
+fn titled(title: &str) -> Result<String> {
+    let Some((before, rest)) = title.split_once('{') else { return Ok(title.to_owned()) };
+    let (package, after) = rest.split_once('}').context("a brace is closed")?;
+    let package = if package == "tfjs-core" { "@tensorflow/tfjs-core" } else { package };
+    Ok(format!("{before}{}{after}", peers::version("package.json", package)?))
+}

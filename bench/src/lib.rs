@@ -1,0 +1,7 @@
+//! What is measured beside the classifier and is written in Rust: candle, natively and in the browser, and the
+//! processor's own limit.
+
+pub mod candle;
+pub mod peak;
+#[cfg(target_arch = "wasm32")]
+mod web;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fmt, fs,
     io::Write,
     net::TcpListener,
     os::unix::fs::symlink,
@@ -26,8 +26,8 @@ use crate::{
 const HUSKY: &str = "husky";
 /// The machine's limit, measured like an engine.
 const PEAK: &str = "peak";
-/// Iterations of the peak loop in one call, as `page/engines/peak.js` has them.
-const PEAK_ITERATIONS: f64 = 4e6;
+/// Floating-point operations of its run, as `page/engines/peak.js` has them.
+const PEAK_OPERATIONS: f64 = 200e6;
 /// Engines on a page like any other: name in `page/engines`, and in the table.
 const ENGINES: [(&str, &str); 4] = [
     (HUSKY, "Husky AI"),
@@ -135,7 +135,8 @@ impl Site {
         let packages = peers::install_javascript()?;
         let files = model.convert(&python, &peers.join("models"))?;
         dist::build(&peers.join("dist"))?;
-        dist::bind(&dist::compile("bench")?, &peers.join("candle"))?;
+        // In a target folder of its own: in one, the two builds would undo each other, since both hold `husky`.
+        dist::bind(&dist::compile("bench", &peers.join("target"))?, &peers.join("candle"))?;
         let folder = peers.join("site");
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -190,9 +191,9 @@ impl Site {
 
     /// The whole of what the README shows.
     fn report(&self, measured: &BTreeMap<&str, Measured>, browser: &str, launches: usize) -> Result<String> {
-        let headings =
-            ["engine", "ms", "to ours", "cold load, ms", "to ours", "runtime, kB (gzip, brotli)", "model, kB (brotli)"];
+        let headings = ["engine", "ms", "to ours", "cold load, ms", "to ours", "runtime, kB", "model, kB"];
         let mut table = Table::new(&headings);
+        let sizes = self.sizes(measured)?;
         let ours = &measured[HUSKY];
         for (name, title) in ENGINES.into_iter().chain([THREADS]) {
             let engine = &measured[name];
@@ -203,22 +204,21 @@ impl Site {
             } else {
                 row.push(engine.cold.to_string());
                 row.push(format!("{:.2}x", engine.cold.ratio(&ours.cold)));
-                let (runtime, model) = self.sizes(&engine.files)?;
-                row.push(format!("{} ({}, {})", kilobytes(runtime[0]), kilobytes(runtime[1]), kilobytes(runtime[2])));
-                row.push(format!("{} ({})", kilobytes(model[0]), kilobytes(model[2])));
+                let (models, runtime): (Vec<_>, Vec<_>) = engine.paths().partition(|path| path.starts_with("models/"));
+                let total = |paths: Vec<&str>| paths.into_iter().map(|path| sizes[path]).sum::<Sizes>().to_string();
+                row.extend([total(runtime), total(models)]);
             }
             table.row(row);
         }
         let operations = 2.0 * self.files.multiplications;
-        let peak_operations = PEAK_ITERATIONS * bench::peak::OPERATIONS as f64;
         let rate = operations / ours.milliseconds.median() / 1e6;
-        let peak = peak_operations / measured[PEAK].milliseconds.median() / 1e6;
+        let peak = PEAK_OPERATIONS / measured[PEAK].milliseconds.median() / 1e6;
         Ok(format!(
             "`{name}`, batch 1, one thread unless said, {browser}, {machine}: `cargo xtask bench browser {name} \
              --launches {launches}`. Medians of {launches} launches (smallest–largest); ratios within a launch. All \
              answers are equal to {TOLERANCE}. Ours judges a picture of {size}x{size} pixels with all that belongs to \
              it; the others get normalised values. Cold load: from the navigation to the first answer, nothing cached, \
-             files uncompressed from this machine.\n\n{table}\n\
+             files uncompressed from this machine. Sizes: raw / gzip 9 / brotli 11.\n\n{table}\n\
              {operations:.1} MFLOP by direct convolution: {rate:.1} GFLOP/s, {share:.0} % of the {peak:.1} GFLOP/s of a \
              loop that only multiplies and adds in registers.\n",
             name = self.model.name(),
@@ -229,30 +229,62 @@ impl Site {
         ))
     }
 
-    /// Bytes raw, under gzip and under brotli, of the runtime and of the model among the files that an engine loaded.
-    fn sizes(&self, files: &BTreeSet<String>) -> Result<([usize; 3], [usize; 3])> {
-        let (mut runtime, mut model) = ([0; 3], [0; 3]);
-        let ports = files.iter().filter_map(|address| address.splitn(4, '/').nth(3));
-        for path in ports.filter(|path| !path.starts_with("engines/") && *path != "page.js") {
-            let sizes = sizes(&self.folder.join(path))?;
-            let sums = if path.starts_with("models/") { &mut model } else { &mut runtime };
-            for (sum, size) in sums.iter_mut().zip(sizes) {
-                *sum += size;
-            }
-        }
-        Ok((runtime, model))
+    /// The sizes of every file that an engine loaded, by path below the site: without the benchmark's own.
+    fn sizes(&self, measured: &BTreeMap<&str, Measured>) -> Result<BTreeMap<String, Sizes>> {
+        let paths: BTreeSet<&str> = measured.values().flat_map(|engine| engine.paths()).collect();
+        let sizes = std::thread::scope(|scope| {
+            let threads = paths.iter().map(|path| scope.spawn(move || Sizes::of(&self.folder.join(path))));
+            let threads: Vec<_> = threads.collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect::<Result<Vec<_>>>()
+        })?;
+        Ok(paths.into_iter().map(str::to_owned).zip(sizes).collect())
     }
 }
 
-fn sizes(path: &Path) -> Result<[usize; 3]> {
-    let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(&bytes)?;
-    Ok([bytes.len(), gzip.finish()?.len(), dist::brotli_size(&bytes)])
+impl Measured {
+    /// The files that it loaded, below the site's folder, without the benchmark's own.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let paths = self.files.iter().filter_map(|address| address.splitn(4, '/').nth(3));
+        paths.filter(|path| ["husky/", "peers/", "candle/", "models/"].iter().any(|folder| path.starts_with(folder)))
+    }
 }
 
-fn kilobytes(bytes: usize) -> String {
-    format!("{:.0}", bytes as f64 / 1000.0)
+/// Bytes of files.
+#[derive(Clone, Copy, Default)]
+struct Sizes {
+    raw: usize,
+    gzip: usize,
+    brotli: usize,
+}
+
+impl Sizes {
+    fn of(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(&bytes)?;
+        Ok(Self { raw: bytes.len(), gzip: gzip.finish()?.len(), brotli: dist::brotli_size(&bytes) })
+    }
+}
+
+impl std::iter::Sum for Sizes {
+    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
+        sizes.fold(Self::default(), |a, b| Self {
+            raw: a.raw + b.raw,
+            gzip: a.gzip + b.gzip,
+            brotli: a.brotli + b.brotli,
+        })
+    }
+}
+
+/// `raw / gzip / brotli` in kilobytes.
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kilobytes = |bytes: usize| bytes as f64 / 1000.0;
+        write!(f, "{:.0} / {:.0} / {:.0}", kilobytes(self.raw), kilobytes(self.gzip), kilobytes(self.brotli))
+    }
 }
 
 /// Puts a version in place of `{package}`.

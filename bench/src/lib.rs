@@ -2,6 +2,7 @@
 //! processor's own limit.
 
 pub mod candle;
-pub mod peak;
+#[cfg(target_arch = "wasm32")]
+mod peak;
 #[cfg(target_arch = "wasm32")]
 mod web;

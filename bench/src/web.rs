@@ -42,9 +42,8 @@ impl Candle {
     }
 }
 
-/// Runs the machine's peak loop; returns the number of floating-point operations.
+/// Runs the machine's peak loop for so many floating-point operations.
 #[wasm_bindgen(js_name = peakLoop)]
-pub fn peak_loop(iterations: usize) -> f64 {
-    std::hint::black_box(peak::multiply_add(iterations));
-    (iterations * peak::OPERATIONS) as f64
+pub fn peak_loop(operations: f64) -> f32 {
+    peak::multiply_add(operations as usize / peak::OPERATIONS)
 }

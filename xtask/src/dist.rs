@@ -59,7 +59,7 @@ pub fn build(out: &Path) -> Result<()> {
     // Beside `out`, so that a rename can put it there.
     let stage = tempfile::Builder::new().prefix(".dist-").tempdir_in(parent)?;
     let site = stage.path().join("new");
-    bind(&compile("husky")?, &site)?;
+    bind(&compile("husky", &target_folder()?)?, &site)?;
     copy(&root().join("www"), &site)?;
     copy(&root().join("models"), &site.join("models"))?;
     let files = read_files(&site)?;
@@ -97,18 +97,18 @@ pub fn listing(folder: &Path) -> Result<String> {
     Ok(text + &format!("{total:>10} {:>10}  total", compressed.iter().sum::<usize>()))
 }
 
-/// Compiles a package of the workspace for the browser; returns the module's path.
+/// Compiles a package of the workspace for the browser, with `target` as cargo's target folder; returns the module's path.
 ///
 /// # Errors
 /// There is no compiler for the browser and none can be set up, or the build fails.
-pub fn compile(package: &str) -> Result<PathBuf> {
+pub fn compile(package: &str, target: &Path) -> Result<PathBuf> {
     let toolchain = toolchain::set_up()?;
     let mut command = toolchain.cargo();
     // Only the cdylib: beside an rlib, cargo does not do link-time optimisation.
     command.args(["rustc", "--package", package, "--lib", "--crate-type", "cdylib", "--profile", "wasm"]);
-    command.args(["--target", WASM, "--config", &path_remapping()]);
+    command.args(["--target", WASM, "--config", &path_remapping()]).arg("--target-dir").arg(target);
     run(&mut command)?;
-    Ok(target_folder()?.join(WASM).join(format!("wasm/{package}.wasm")))
+    Ok(target.join(WASM).join(format!("wasm/{package}.wasm")))
 }
 
 /// Panic messages hold the paths of sources: make them the same on every machine.

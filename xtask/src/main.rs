@@ -61,8 +61,8 @@ fn act(command: Command) -> Result<()> {
         Command::Test => checks::test(),
         Command::Ci => checks::ci(),
         // A program of its own, so that nobody else waits for what it needs.
-        Command::Bench { arguments } => {
-            process::run(process::cargo().args(["run", "--quiet", "--release", "--package=bench", "--"]).args(arguments))
-        }
+        Command::Bench { arguments } => process::run(
+            process::cargo().args(["run", "--quiet", "--release", "--package=bench", "--"]).args(arguments),
+        ),
     }
 }

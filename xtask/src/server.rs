@@ -69,12 +69,7 @@ impl Server {
         Self::spawn(router, "/", requests, listener)
     }
 
-    fn spawn(
-        router: Router,
-        prefix: &str,
-        requests: Arc<Mutex<Vec<String>>>,
-        listener: TcpListener,
-    ) -> Result<Self> {
+    fn spawn(router: Router, prefix: &str, requests: Arc<Mutex<Vec<String>>>, listener: TcpListener) -> Result<Self> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

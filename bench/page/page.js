@@ -72,6 +72,24 @@ async function memory({ model, answers }) {
   return { before, after: husky.memory() };
 }
 
-window.bench = { steady, memory };
+/** Milliseconds from a photo's file, and from a camera frame, to the answer, each several times. */
+async function photo({ model, runs }) {
+  const ask = await (await engine("worker")).load(model);
+  const file = await (await fetch("photo.jpg")).blob();
+  const frame = picture(1280, 1);
+  const times = { file: [], frame: [] };
+  for (let run = 0; run < runs; run++) {
+    let start = performance.now();
+    await ask({ photo: file });
+    times.file.push(performance.now() - start);
+    const bitmap = await createImageBitmap(frame, 0, 0, 1280, 720);
+    start = performance.now();
+    await ask({ frame: bitmap }, [bitmap]);
+    times.frame.push(performance.now() - start);
+  }
+  return times;
+}
+
+window.bench = { steady, memory, photo };
 // A cold load begins with the navigation, not when the driver finds the page.
 if (location.hash) window.bench.cold = cold(JSON.parse(decodeURIComponent(location.hash.slice(1))));

@@ -4,9 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
     io::Write,
-    net::TcpListener,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -17,8 +15,9 @@ use xtask::{dist, server::Server};
 
 use crate::{
     driver::{Driver, Launch},
-    models::{self, Model},
+    models::Model,
     peers,
+    site::Site,
     table::{Samples, Table, median},
 };
 
@@ -119,54 +118,7 @@ fn agree(name: &str, probabilities: &[f64], ours: &[f64]) -> Result<()> {
     Ok(())
 }
 
-/// The pages, engines and models, served.
-struct Site {
-    model: Model,
-    files: models::Files,
-    folder: PathBuf,
-    server: Server,
-    isolated: Server,
-}
-
 impl Site {
-    fn build(model: Model) -> Result<Self> {
-        let peers = peers::folder()?;
-        let python = peers::install_python("requirements.txt")?;
-        let packages = peers::install_javascript()?;
-        let files = model.convert(&python, &peers.join("models"))?;
-        dist::build(&peers.join("dist"))?;
-        // In a target folder of its own: in one, the two builds would undo each other, since both hold `husky`.
-        dist::bind(&dist::compile("bench", &peers.join("target"))?, &peers.join("candle"))?;
-        let folder = peers.join("site");
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        fs::create_dir(&folder)?;
-        for entry in fs::read_dir(peers::sources().join("page"))? {
-            let path = entry?.path();
-            symlink(&path, folder.join(path.file_name().context("a file has a name")?))?;
-        }
-        for (from, to) in [
-            (packages, "peers"),
-            (peers.join("dist"), "husky"),
-            (peers.join("candle"), "candle"),
-            (peers.join("models"), "models"),
-        ] {
-            symlink(from, folder.join(to))?;
-        }
-        let listen = || TcpListener::bind("127.0.0.1:0");
-        let server = Server::start(&folder, "/", listen()?)?;
-        let isolated = Server::start_isolated(&folder, listen()?)?;
-        Ok(Self { model, files, folder, server, isolated })
-    }
-
-    /// What the page has to know about the model.
-    fn facts(&self) -> Value {
-        let models::Files { size, mean, scale, temperature, .. } = &self.files;
-        let folder = format!("models/{}", self.model.name());
-        json!({ "folder": folder, "size": size, "mean": mean, "scale": scale, "temperature": temperature })
-    }
-
     fn steady(
         &self,
         browser: &Launch<'_>,

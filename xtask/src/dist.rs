@@ -59,7 +59,7 @@ pub fn build(out: &Path) -> Result<()> {
     // Beside `out`, so that a rename can put it there.
     let stage = tempfile::Builder::new().prefix(".dist-").tempdir_in(parent)?;
     let site = stage.path().join("new");
-    bind(&compile()?, &site)?;
+    bind(&compile("husky", &target_folder()?)?, &site)?;
     copy(&root().join("www"), &site)?;
     copy(&root().join("models"), &site.join("models"))?;
     let files = read_files(&site)?;
@@ -97,15 +97,18 @@ pub fn listing(folder: &Path) -> Result<String> {
     Ok(text + &format!("{total:>10} {:>10}  total", compressed.iter().sum::<usize>()))
 }
 
-/// Compiles the classifier for the browser; returns the module's path.
-fn compile() -> Result<PathBuf> {
+/// Compiles a package of the workspace for the browser, with `target` as cargo's target folder; returns the module's path.
+///
+/// # Errors
+/// There is no compiler for the browser and none can be set up, or the build fails.
+pub fn compile(package: &str, target: &Path) -> Result<PathBuf> {
     let toolchain = toolchain::set_up()?;
     let mut command = toolchain.cargo();
     // Only the cdylib: beside an rlib, cargo does not do link-time optimisation.
-    command.args(["rustc", "--package", "husky", "--lib", "--crate-type", "cdylib", "--profile", "wasm"]);
-    command.args(["--target", WASM, "--config", &path_remapping()]);
+    command.args(["rustc", "--package", package, "--lib", "--crate-type", "cdylib", "--profile", "wasm"]);
+    command.args(["--target", WASM, "--config", &path_remapping()]).arg("--target-dir").arg(target);
     run(&mut command)?;
-    Ok(target_folder()?.join(WASM).join("wasm/husky.wasm"))
+    Ok(target.join(WASM).join(format!("wasm/{package}.wasm")))
 }
 
 /// Panic messages hold the paths of sources: make them the same on every machine.
@@ -127,8 +130,12 @@ pub fn target_folder() -> Result<PathBuf> {
     Ok(folder.into())
 }
 
-/// Writes the JavaScript and TypeScript side of the module, `husky.js`, `husky.d.ts` and `husky_bg.wasm`, into `out`.
-fn bind(module: &Path, out: &Path) -> Result<()> {
+/// Writes the JavaScript and TypeScript side of a module, such as `husky.js`, `husky.d.ts` and `husky_bg.wasm`, into
+/// `out`.
+///
+/// # Errors
+/// The module is none of `wasm-bindgen`'s, or `out` cannot be written.
+pub fn bind(module: &Path, out: &Path) -> Result<()> {
     wasm_bindgen_cli_support::Bindgen::new()
         .input_path(module)
         .web(true)?
@@ -221,7 +228,7 @@ fn replaceable(out: &Path) -> bool {
 }
 
 /// The length of `bytes` as a host with brotli at its best sends them.
-fn brotli_size(mut bytes: &[u8]) -> usize {
+pub fn brotli_size(mut bytes: &[u8]) -> usize {
     let mut compressed = Vec::new();
     let parameters = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 24, ..Default::default() };
     // Reading and writing memory does not fail.

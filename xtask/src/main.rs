@@ -1,9 +1,9 @@
 //! `cargo xtask serve | dist | test | ci | bench`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use xtask::{checks, dist, process, serve};
 
 /// Builds, serves and tests Husky AI. Whatever a command needs and does not find, it sets up.
@@ -29,17 +29,13 @@ enum Command {
     Test,
     /// Check formatting, lints and documentation, then run every test.
     Ci,
-    /// Measure speed and memory.
+    /// Measure speed and memory beside other engines, which are installed for it: `cargo xtask bench --help`.
+    #[command(disable_help_flag = true)]
     Bench {
-        /// What to measure.
-        what: Benchmark,
+        /// What to measure, and how.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Benchmark {
-    /// Training of `classic` on random pictures: images a second and resident memory.
-    Train,
 }
 
 fn main() -> ExitCode {
@@ -64,8 +60,9 @@ fn act(command: Command) -> Result<()> {
         }
         Command::Test => checks::test(),
         Command::Ci => checks::ci(),
-        Command::Bench { what: Benchmark::Train } => {
-            process::run(process::cargo().args(["bench", "--package=trainer", "--bench=train"]))
-        }
+        // A program of its own, so that nobody else waits for what it needs.
+        Command::Bench { arguments } => process::run(
+            process::cargo().args(["run", "--quiet", "--release", "--package=bench", "--"]).args(arguments),
+        ),
     }
 }

@@ -27,6 +27,7 @@ use axum::{
     extract::Request,
     http::{HeaderValue, header::CACHE_CONTROL},
     middleware::{self, Next},
+    response::Response,
 };
 use tokio::sync::oneshot;
 use tower_http::services::ServeDir;
@@ -47,9 +48,29 @@ impl Server {
     /// The prefix does not start and end with a slash, or the listener cannot be used.
     pub fn start(folder: &Path, prefix: &str, listener: TcpListener) -> Result<Self> {
         check_prefix(prefix)?;
-        let address = listener.local_addr()?;
         let requests = Arc::default();
         let router = router(folder, prefix, Arc::clone(&requests));
+        Self::spawn(router, prefix, requests, listener)
+    }
+
+    /// Serves `folder` isolated from other origins: with the headers that let its pages use threads.
+    ///
+    /// # Errors
+    /// The listener cannot be used.
+    pub fn start_isolated(folder: &Path, listener: TcpListener) -> Result<Self> {
+        let requests = Arc::default();
+        let isolate = middleware::map_response(async |mut response: Response| {
+            let headers = response.headers_mut();
+            headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+            headers.insert("cross-origin-embedder-policy", HeaderValue::from_static("require-corp"));
+            response
+        });
+        let router = router(folder, "/", Arc::clone(&requests)).layer(isolate);
+        Self::spawn(router, "/", requests, listener)
+    }
+
+    fn spawn(router: Router, prefix: &str, requests: Arc<Mutex<Vec<String>>>, listener: TcpListener) -> Result<Self> {
+        let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();

@@ -1,0 +1,15 @@
+// The site's worker, asked as its page asks it (src/web/worker.rs).
+export async function load(model) {
+  const [module, file] = await Promise.all([
+    WebAssembly.compileStreaming(fetch("husky/husky_bg.wasm")),
+    fetch(`${model.folder}/model.safetensors`).then((response) => response.blob()),
+  ]);
+  const worker = new Worker("husky/worker.js", { type: "module" });
+  worker.postMessage(module);
+  return (request, transfer = []) =>
+    new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => (data.answer ? resolve(data.answer) : reject(new Error(JSON.stringify(data))));
+      worker.onerror = reject;
+      worker.postMessage({ model: 1, modelFile: file, ...request }, transfer);
+    });
+}

@@ -1,0 +1,70 @@
+//! What the browser is shown: pages, engines and models, served from this machine.
+
+use std::{fs, net::TcpListener, os::unix::fs::symlink, path::PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use xtask::{dist, server::Server};
+
+use crate::{
+    models::{self, Model},
+    peers,
+};
+
+/// The pages, engines and models, served.
+pub struct Site {
+    /// The network.
+    pub model: Model,
+    /// Its files.
+    pub files: models::Files,
+    /// Where the files are.
+    pub folder: PathBuf,
+    /// The site.
+    pub server: Server,
+    /// The same, isolated from other origins.
+    pub isolated: Server,
+}
+
+impl Site {
+    /// Builds and installs what the pages need, and serves it.
+    ///
+    /// # Errors
+    /// Something can't be built or installed.
+    pub fn build(model: Model) -> Result<Self> {
+        let peers = peers::folder()?;
+        let python = peers::install_python("requirements.txt")?;
+        let packages = peers::install_javascript()?;
+        let files = model.convert(&python, &peers.join("models"))?;
+        dist::build(&peers.join("dist"))?;
+        // In a target folder of its own: in one, the two builds would undo each other, since both hold `husky`.
+        dist::bind(&dist::compile("bench", &peers.join("target"))?, &peers.join("candle"))?;
+        let folder = peers.join("site");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir(&folder)?;
+        for entry in fs::read_dir(peers::sources().join("page"))? {
+            let path = entry?.path();
+            symlink(&path, folder.join(path.file_name().context("a file has a name")?))?;
+        }
+        for (from, to) in [
+            (packages, "peers"),
+            (peers.join("dist"), "husky"),
+            (peers.join("candle"), "candle"),
+            (peers.join("models"), "models"),
+        ] {
+            symlink(from, folder.join(to))?;
+        }
+        let listen = || TcpListener::bind("127.0.0.1:0");
+        let server = Server::start(&folder, "/", listen()?)?;
+        let isolated = Server::start_isolated(&folder, listen()?)?;
+        Ok(Self { model, files, folder, server, isolated })
+    }
+
+    /// What the page has to know about the model.
+    pub fn facts(&self) -> Value {
+        let models::Files { size, mean, scale, temperature, .. } = &self.files;
+        let folder = format!("models/{}", self.model.name());
+        json!({ "folder": folder, "size": size, "mean": mean, "scale": scale, "temperature": temperature })
+    }
+}

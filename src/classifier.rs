@@ -13,7 +13,7 @@ impl Classifier {
     /// One of the `Model…` variants of [`Error`](crate::Error).
     pub fn load(bytes: &[u8]) -> Result<Self> {
         let (spec, weights) = weights::read(bytes)?;
-        let network = Network::new(&spec, &weights)?;
+        let network = Network::new(&spec, weights)?;
         Ok(Self { spec, network })
     }
 

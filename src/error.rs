@@ -76,7 +76,7 @@ pub enum Error {
     #[error("the model file has the metadata {0:?}, and only `husky` is read: it was not made by husky")]
     ModelMetadataKey(String),
     /// A format of another time.
-    #[error("the model file has format {0}, and format 1 is read: use the version of husky that made it")]
+    #[error("the model file has format {0}, and format 2 is read: use the version of husky that made it")]
     ModelFormat(u32),
     /// The metadata is no JSON of the right form.
     #[error("the model file's metadata can't be read ({0}): export it again")]
@@ -87,9 +87,9 @@ pub enum Error {
     /// Bytes changed since the file was written.
     #[error("the model file is damaged: its checksum is {expected:.8}… and its content's {found:.8}…, get it again")]
     ModelChecksum {
-        /// SHA-256 that the file claims.
+        /// BLAKE3 hash that the file claims.
         expected: String,
-        /// SHA-256 that it has.
+        /// BLAKE3 hash that it has.
         found: String,
     },
     /// No tensors at all.
@@ -104,16 +104,25 @@ pub enum Error {
         reason: String,
     },
     /// A tensor of a type that is not read.
-    #[error("the model file's tensor {tensor:?} is of type {found}, and F32 and F16 are read: export it again")]
+    #[error("the model file's tensor {tensor:?} is of type {found}, and F32, F16 and I8 are read: export it again")]
     ModelTensorType {
         /// The tensor.
         tensor: String,
         /// Its type.
         found: String,
     },
-    /// Tensors of several types.
-    #[error("the model file mixes F32 and F16 tensors, and one type is read: export it again")]
-    ModelTensorTypes,
+    /// Tensors of types that do not go together.
+    #[error(
+        "the model file's tensor {tensor:?} is of type {found}, and beside the others it must be {expected}: export it again"
+    )]
+    ModelTensorTypes {
+        /// The tensor.
+        tensor: String,
+        /// The type that goes with the other tensors.
+        expected: String,
+        /// Its type.
+        found: String,
+    },
     /// A tensor's bytes and its shape do not fit.
     #[error("the model file's tensor {tensor:?} lies in bytes {start} to {stop}, which do not fit its shape")]
     ModelTensorBytes {
@@ -131,7 +140,7 @@ pub enum Error {
     #[error("the model file has unused bytes before its tensor {0:?}")]
     ModelTensorGap(String),
     /// The tensors' names and places are in different orders.
-    #[error("the model file's tensor {0:?} is out of order: tensors lie in the order of their names")]
+    #[error("the model file's tensor {0:?} is out of order: larger types come first, then names count")]
     ModelTensorOrder(String),
     /// The file ends within its tensors.
     #[error("the model file's tensors take {expected} bytes, and it ends after {found} of them: get it again")]
@@ -273,7 +282,7 @@ impl Error {
             Self::ModelNoTensors => "model-no-tensors",
             Self::ModelTensorEntry { .. } => "model-tensor-entry",
             Self::ModelTensorType { .. } => "model-tensor-type",
-            Self::ModelTensorTypes => "model-tensor-types",
+            Self::ModelTensorTypes { .. } => "model-tensor-types",
             Self::ModelTensorBytes { .. } => "model-tensor-bytes",
             Self::ModelTensorOverlap(_) => "model-tensor-overlap",
             Self::ModelTensorGap(_) => "model-tensor-gap",

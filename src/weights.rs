@@ -1,10 +1,13 @@
 //! The model file: structure and weights in one safetensors file, bytes to bytes.
 //!
-//! Its metadata has one key, `husky`, with the JSON `{"format":1,"sha256":"…","spec":{…}}`. The tensors are those that
-//! the [`Spec`] asks for, little-endian, all f32 or all f16, in the order of their names and without gaps. The SHA-256
-//! covers the spec's JSON and the data after the header. [`write()`] gives equal models equal files.
+//! Its metadata has one key, `husky`, with the JSON `{"format":2,"blake3":"…","spec":{…}}`. The tensors are those that
+//! the [`Spec`] asks for, `NAME.weight` and `NAME.bias`, little-endian, all f32 or all f16; or the weights are 8-bit
+//! integers, each to be multiplied with its output channel's `NAME.scale`, and scales and biases are f32. Tensors of one
+//! type lie in the order of their names, larger types first, without gaps. The checksum covers the spec's JSON and the
+//! data after the header. [`write()`] gives equal models equal files.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     marker::PhantomData,
@@ -17,7 +20,6 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Result, Spec,
@@ -30,7 +32,7 @@ pub const MAX_FILE: usize = 256 << 20;
 /// The longest header that is accepted, in bytes.
 pub const MAX_HEADER: usize = 1 << 20;
 /// The version of the format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The metadata's one key.
 const KEY: &str = "husky";
@@ -48,6 +50,8 @@ pub enum Precision {
     F32,
     /// 16-bit floats.
     F16,
+    /// Weights as 8-bit integers with a scale for each output channel; the scales and biases as 32-bit floats.
+    I8,
 }
 
 impl Weights {
@@ -57,14 +61,15 @@ impl Weights {
     /// Those of [`Spec::steps`]; [`Error::ModelTensorMissing`], [`Error::ModelTensorUnknown`],
     /// [`Error::ModelTensorLength`] and [`Error::ModelTensorValue`].
     pub fn new(spec: &Spec, tensors: BTreeMap<String, Vec<f32>>) -> Result<Self> {
-        let shapes = shapes(spec)?;
-        check_names(&shapes, tensors.keys())?;
-        for ((name, shape), values) in shapes.iter().zip(tensors.values()) {
-            let expected = shape.iter().product();
+        let steps = spec.steps()?;
+        let expected = |p: &Parameters| [(p.weight_name(), p.count() - p.bias_len()), (p.bias_name(), p.bias_len())];
+        let expected: BTreeMap<_, _> = steps.iter().flat_map(Step::parameters).flat_map(expected).collect();
+        check_names(expected.keys(), tensors.keys())?;
+        for ((name, expected), values) in expected.into_iter().zip(tensors.values()) {
             if values.len() != expected {
-                return Err(Error::ModelTensorLength { tensor: name.clone(), expected, found: values.len() });
+                return Err(Error::ModelTensorLength { tensor: name, expected, found: values.len() });
             }
-            check_finite(name, values)?;
+            check_finite(&name, values)?;
         }
         Ok(Self(tensors))
     }
@@ -76,6 +81,11 @@ impl Weights {
     pub fn get(&self, name: &str) -> &[f32] {
         &self.0[name]
     }
+
+    /// As [`Weights::get`], once: so that a packed tensor need not lie in memory twice.
+    pub(crate) fn take(&mut self, name: &str) -> Vec<f32> {
+        self.0.remove(name).expect("weights fit their spec, and each is taken once")
+    }
 }
 
 /// Reads a model file's bytes. Everything in them is checked before it is used, and nothing in them is executed.
@@ -85,17 +95,22 @@ impl Weights {
 pub fn read(bytes: &[u8]) -> Result<(Spec, Weights)> {
     let file = File::parse(bytes)?;
     let spec: Spec = serde_json::from_str(file.spec.get()).map_err(|e| Error::ModelSpec(printable(e)))?;
-    let shapes = shapes(&spec)?;
-    check_names(&shapes, file.tensors.keys())?;
+    let steps = spec.steps()?;
+    let parameters: Vec<&Parameters> = steps.iter().flat_map(Step::parameters).collect();
+    file.check_tensors(parameters.iter().flat_map(|p| file.precision.tensors(p)))?;
     let mut tensors = BTreeMap::new();
-    for (name, shape) in shapes {
-        let Entry { shape: found, data_offsets: (start, stop), .. } = &file.tensors[&name];
-        if !found.iter().copied().eq(shape.iter().map(|&n| n as u64)) {
-            return Err(Error::ModelTensorShape { tensor: name, expected: shape, found: found.clone() });
+    for p in parameters {
+        let (mut weights, bias) = (file.values(&p.weight_name()), file.values(&p.bias_name()));
+        if file.precision == Precision::I8 {
+            let scales = file.values(&p.scale_name());
+            for weights in weights.chunks_exact_mut(scales.len()) {
+                weights.iter_mut().zip(&scales).for_each(|(weight, scale)| *weight *= scale);
+            }
         }
-        let values = file.precision.decode(&file.data[*start as usize..*stop as usize]);
-        check_finite(&name, &values)?;
-        tensors.insert(name, values);
+        for (name, values) in [(p.weight_name(), weights), (p.bias_name(), bias)] {
+            check_finite(&name, &values)?;
+            tensors.insert(name, values);
+        }
     }
     Ok((spec, Weights(tensors)))
 }
@@ -118,17 +133,29 @@ pub fn precision(bytes: &[u8]) -> Result<Precision> {
 /// If `weights` were made for another spec.
 pub fn write(spec: &Spec, weights: &Weights, precision: Precision) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
-    for (name, shape) in shapes(spec)? {
-        let data = precision.encode(&name, weights.get(&name))?;
-        tensors.push((name, shape, data));
+    for p in spec.steps()?.iter().flat_map(Step::parameters) {
+        let weight = weights.get(&p.weight_name());
+        let mut values = BTreeMap::from([(p.bias_name(), weights.get(&p.bias_name()).to_vec())]);
+        if precision == Precision::I8 {
+            let (integers, scales) = quantize(weight, p.bias_len());
+            values.extend([(p.weight_name(), integers), (p.scale_name(), scales)]);
+        } else {
+            values.insert(p.weight_name(), weight.to_vec());
+        }
+        for tensor in precision.tensors(p) {
+            let data = encode(&tensor, &values[&tensor.name])?;
+            tensors.push((tensor, data));
+        }
     }
+    tensors.sort_by(|(a, _), (b, _)| order((a.dtype, &a.name), (b.dtype, &b.name)));
     let spec = serde_json::value::to_raw_value(spec).expect("a spec is plain data");
-    let sha256 = checksum(&spec, tensors.iter().map(|(_, _, data)| &data[..]));
-    let husky = serde_json::to_string(&Husky { format: FORMAT, sha256, spec }).expect("so is this");
-    let views = tensors.iter().map(|(name, shape, data)| {
-        (name, TensorView::new(precision.dtype(), shape.clone(), data).expect("the values fill their shape"))
+    let blake3 = checksum(&spec, tensors.iter().map(|(_, data)| &data[..]));
+    let husky = serde_json::to_string(&Husky { format: FORMAT, blake3, spec }).expect("so is this");
+    let views = tensors.iter().map(|(tensor, data)| {
+        let view = TensorView::new(tensor.dtype, tensor.shape.clone(), data).expect("the values fill their shape");
+        (&tensor.name, view)
     });
-    // Of equal types, safetensors puts tensors in the order of their names, and pads the header to 8 bytes.
+    // safetensors has the same order, and pads the header to 8 bytes.
     let bytes = safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), husky)])))
         .expect("the header is valid by construction");
     split_header(&bytes)?;
@@ -140,7 +167,7 @@ pub fn write(spec: &Spec, weights: &Weights, precision: Precision) -> Result<Vec
 #[serde(deny_unknown_fields)]
 struct Husky {
     format: u32,
-    sha256: String,
+    blake3: String,
     spec: Box<RawValue>,
 }
 
@@ -181,13 +208,40 @@ impl<'a> File<'a> {
                 .map_err(|e| Error::ModelTensorEntry { tensor: printable(&name), reason: printable(e) })?;
             tensors.insert(name, entry);
         }
-        let precision = check_precision(&tensors)?;
+        let precision = Precision::of(&tensors)?;
         check_layout(&tensors, data.len())?;
         let found = checksum(&husky.spec, [data].into_iter());
-        if found != husky.sha256 {
-            return Err(Error::ModelChecksum { expected: printable(husky.sha256), found });
+        if found != husky.blake3 {
+            return Err(Error::ModelChecksum { expected: printable(husky.blake3), found });
         }
         Ok(Self { spec: husky.spec, precision, tensors, data })
+    }
+
+    /// The tensors are exactly those that the spec asks for.
+    fn check_tensors(&self, expected: impl Iterator<Item = Tensor>) -> Result<()> {
+        let expected: BTreeMap<String, Tensor> = expected.map(|tensor| (tensor.name.clone(), tensor)).collect();
+        check_names(expected.keys(), self.tensors.keys())?;
+        for (Tensor { name, dtype, shape }, entry) in expected.into_values().zip(self.tensors.values()) {
+            if entry.dtype != dtype {
+                let (expected, found) = (dtype.to_string(), entry.dtype.to_string());
+                return Err(Error::ModelTensorTypes { tensor: name, expected, found });
+            }
+            if !entry.shape.iter().copied().eq(shape.iter().map(|&n| n as u64)) {
+                return Err(Error::ModelTensorShape { tensor: name, expected: shape, found: entry.shape.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// A tensor's values; 8-bit ones without their scales.
+    fn values(&self, name: &str) -> Vec<f32> {
+        let Entry { dtype, data_offsets: (start, stop), .. } = self.tensors[name];
+        let bytes = &self.data[start as usize..stop as usize];
+        match dtype {
+            Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| from_half(u16::from_le_bytes(b))).collect(),
+            Dtype::I8 => bytes.iter().map(|&b| f32::from(b.cast_signed())).collect(),
+            _ => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        }
     }
 }
 
@@ -208,33 +262,84 @@ impl Husky {
     }
 }
 
+/// A tensor as a file has to have it.
+struct Tensor {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+}
+
 impl Precision {
-    fn dtype(self) -> Dtype {
-        match self {
-            Self::F32 => Dtype::F32,
-            Self::F16 => Dtype::F16,
+    /// What a layer's weights and bias are in a file.
+    fn tensors(self, p: &Parameters) -> Vec<Tensor> {
+        let channels = [p.bias_len()];
+        let tensor = |name, dtype, shape: &[usize]| Tensor { name, dtype, shape: shape.to_vec() };
+        let (weight, bias) = match self {
+            Self::F32 => (Dtype::F32, Dtype::F32),
+            Self::F16 => (Dtype::F16, Dtype::F16),
+            Self::I8 => (Dtype::I8, Dtype::F32),
+        };
+        let mut tensors = vec![tensor(p.weight_name(), weight, &p.shape), tensor(p.bias_name(), bias, &channels)];
+        if self == Self::I8 {
+            tensors.push(tensor(p.scale_name(), Dtype::F32, &channels));
         }
+        tensors
     }
 
-    fn decode(self, bytes: &[u8]) -> Vec<f32> {
-        match self {
-            Self::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-            Self::F16 => bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect(),
-        }
-    }
-
-    fn encode(self, tensor: &str, values: &[f32]) -> Result<Vec<u8>> {
-        match self {
-            Self::F32 => Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Self::F16 => {
-                let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
-                if let Some(i) = halves.iter().position(|h| !h.is_finite()) {
-                    return Err(Error::ModelHalfRange { tensor: tensor.to_owned(), value: values[i] });
+    /// The one whose tensors these seem to be.
+    fn of(tensors: &BTreeMap<String, Entry>) -> Result<Self> {
+        let mut precision = None;
+        for (name, entry) in tensors {
+            precision = match (entry.dtype, precision) {
+                (Dtype::I8, _) => Some(Self::I8),
+                (Dtype::F16, None | Some(Self::F32)) => Some(Self::F16),
+                (Dtype::F32, None) => Some(Self::F32),
+                (Dtype::F16 | Dtype::F32, known) => known,
+                (other, _) => {
+                    return Err(Error::ModelTensorType { tensor: printable(name), found: other.to_string() });
                 }
-                Ok(halves.into_iter().flat_map(f16::to_le_bytes).collect())
-            }
+            };
         }
+        precision.ok_or(Error::ModelNoTensors)
     }
+}
+
+/// The bytes of a tensor's values.
+fn encode(tensor: &Tensor, values: &[f32]) -> Result<Vec<u8>> {
+    match tensor.dtype {
+        Dtype::F16 => {
+            let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
+            if let Some(i) = halves.iter().position(|h| !h.is_finite()) {
+                return Err(Error::ModelHalfRange { tensor: tensor.name.clone(), value: values[i] });
+            }
+            Ok(halves.into_iter().flat_map(f16::to_le_bytes).collect())
+        }
+        Dtype::I8 => Ok(values.iter().map(|&v| (v as i8).cast_unsigned()).collect()),
+        _ => Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+    }
+}
+
+/// Integers of at most 127, and the scale of each channel that makes the weights of them again. Channels are the last
+/// dimension.
+fn quantize(weights: &[f32], channels: usize) -> (Vec<f32>, Vec<f32>) {
+    let mut scales = vec![0.0_f32; channels];
+    for weights in weights.chunks_exact(channels) {
+        scales.iter_mut().zip(weights).for_each(|(scale, weight)| *scale = scale.max(weight.abs() / 127.0));
+    }
+    let integer = |(i, weight): (usize, &f32)| {
+        let scale = scales[i % channels];
+        if scale == 0.0 { 0.0 } else { (weight / scale).round() }
+    };
+    let integers = weights.iter().enumerate().map(integer).collect();
+    (integers, scales)
+}
+
+/// As [`f16::to_f32`], of which the compiler makes no vectors in WebAssembly.
+fn from_half(bits: u16) -> f32 {
+    // 2^112 is between the two formats' exponents.
+    let magnitude = f32::from_bits(u32::from(bits & 0x7FFF) << 13) * f32::from_bits((127 + 112) << 23);
+    let magnitude = if magnitude < 65_536.0 { magnitude.to_bits() } else { magnitude.to_bits() | 0x7F80_0000 };
+    f32::from_bits(magnitude | u32::from(bits & 0x8000) << 16)
 }
 
 /// Cuts a file into header and data. Asks for the sizes first, so that nothing long is parsed.
@@ -254,23 +359,7 @@ fn split_header(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     rest.split_at_checked(length as usize).ok_or(truncated(LENGTH as u64 + length))
 }
 
-/// All tensors are of one type that is known.
-fn check_precision(tensors: &BTreeMap<String, Entry>) -> Result<Precision> {
-    let mut precision = None;
-    for (name, entry) in tensors {
-        let this = match entry.dtype {
-            Dtype::F32 => Precision::F32,
-            Dtype::F16 => Precision::F16,
-            other => return Err(Error::ModelTensorType { tensor: printable(name), found: other.to_string() }),
-        };
-        if *precision.get_or_insert(this) != this {
-            return Err(Error::ModelTensorTypes);
-        }
-    }
-    precision.ok_or(Error::ModelNoTensors)
-}
-
-/// The tensors fill the data, each as long as its shape says, without gaps and in the order of their names.
+/// The tensors fill the data, each as long as its shape says, without gaps and in order.
 fn check_layout(tensors: &BTreeMap<String, Entry>, data: usize) -> Result<()> {
     let mut by_offset: Vec<_> = tensors.iter().collect();
     by_offset.sort_by_key(|(_, entry)| entry.data_offsets);
@@ -292,29 +381,28 @@ fn check_layout(tensors: &BTreeMap<String, Entry>, data: usize) -> Result<()> {
         end = stop;
     }
     match end.cmp(&(data as u64)) {
-        std::cmp::Ordering::Less => return Err(Error::ModelTrailing(data as u64 - end)),
-        std::cmp::Ordering::Greater => return Err(Error::ModelTensorsCut { expected: end, found: data as u64 }),
-        std::cmp::Ordering::Equal => {}
+        Ordering::Less => return Err(Error::ModelTrailing(data as u64 - end)),
+        Ordering::Greater => return Err(Error::ModelTensorsCut { expected: end, found: data as u64 }),
+        Ordering::Equal => {}
     }
     // The checksum does not cover names, so two tensors of one shape could change places unseen.
-    match by_offset.windows(2).find(|pair| pair[0].0 > pair[1].0) {
+    let in_order =
+        |pair: &[(&String, &Entry)]| order((pair[0].1.dtype, pair[0].0), (pair[1].1.dtype, pair[1].0)).is_lt();
+    match by_offset.windows(2).find(|pair| !in_order(pair)) {
         Some(pair) => Err(Error::ModelTensorOrder(printable(pair[1].0))),
         None => Ok(()),
     }
 }
 
-/// The tensors that a spec asks for, in the order of their names, with their shapes.
-fn shapes(spec: &Spec) -> Result<BTreeMap<String, Vec<usize>>> {
-    let steps = spec.steps()?;
-    let parameters = steps.iter().flat_map(Step::parameters);
-    let tensors = |p: &Parameters| [(p.weight_name(), p.shape.clone()), (p.bias_name(), vec![p.bias_len()])];
-    Ok(parameters.flat_map(tensors).collect())
+/// Larger types first, then names: as safetensors writes them.
+fn order(a: (Dtype, &str), b: (Dtype, &str)) -> Ordering {
+    b.0.cmp(&a.0).then(a.1.cmp(b.1))
 }
 
 /// Exactly the tensors of the spec.
-fn check_names<'a>(shapes: &BTreeMap<String, Vec<usize>>, names: impl Iterator<Item = &'a String>) -> Result<()> {
-    let mut left: BTreeSet<_> = shapes.keys().collect();
-    for name in names {
+fn check_names<'a>(expected: impl Iterator<Item = &'a String>, found: impl Iterator<Item = &'a String>) -> Result<()> {
+    let mut left: BTreeSet<_> = expected.collect();
+    for name in found {
         if !left.remove(name) {
             return Err(Error::ModelTensorUnknown(printable(name)));
         }
@@ -323,17 +411,23 @@ fn check_names<'a>(shapes: &BTreeMap<String, Vec<usize>>, names: impl Iterator<I
 }
 
 fn check_finite(tensor: &str, values: &[f32]) -> Result<()> {
+    // As vectors first: the search goes value by value.
+    let largest = values.iter().fold(0, |largest, value| value.abs().to_bits().max(largest));
+    if f32::from_bits(largest).is_finite() {
+        return Ok(());
+    }
     match values.iter().position(|v| !v.is_finite()) {
         Some(index) => Err(Error::ModelTensorValue { tensor: tensor.to_owned(), index, value: values[index] }),
         None => Ok(()),
     }
 }
 
-/// SHA-256, in hexadecimal, of the spec's JSON followed by the data.
+/// BLAKE3, in hexadecimal, of the spec's JSON followed by the data.
 fn checksum<'a>(spec: &RawValue, data: impl Iterator<Item = &'a [u8]>) -> String {
-    let hash = Sha256::new_with_prefix(spec.get());
-    let hash = data.fold(hash, |hash, part| hash.chain_update(part));
-    hex::encode(hash.finalize())
+    let mut hash = blake3::Hasher::new();
+    hash.update(spec.get().as_bytes());
+    data.for_each(|part| _ = hash.update(part));
+    hash.finalize().to_string()
 }
 
 /// A JSON object in which no key comes twice. serde_json's own maps keep the last and hide the others.

@@ -38,6 +38,7 @@ fn every_hostile_file_gives_its_own_error() {
 fn the_file_that_they_start_from_is_good() {
     assert!(Classifier::load(&hostile::good()).is_ok());
     assert!(Classifier::load(&hostile::good_half()).is_ok());
+    assert!(Classifier::load(&hostile::good_bytes()).is_ok());
 }
 
 /// Not a byte of a file may be changed or lost without notice.

@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use half::f16;
 use husky::{
     Classifier, Error, Pixels, Spec, Weights,
     spec::{Activation, Layer},
@@ -31,6 +32,50 @@ fn sixteen_bits_keep_eleven_digits() {
     for (exact, half) in weights.get("dense_1.weight").iter().zip(read.get("dense_1.weight")) {
         assert!((exact - half).abs() <= exact.abs() / 2048.0 + 3e-8, "{exact} became {half}");
     }
+}
+
+#[test]
+fn every_sixteen_bits_are_read_as_half_reads_them() {
+    let halves: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|half| half.is_finite()).collect();
+    let (spec, mut tensors) = tiny();
+    // Nine at a time.
+    for halves in halves.chunks_exact(9) {
+        let exact: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
+        tensors.insert("dense_1.weight".to_owned(), exact.clone());
+        let bytes = write(&spec, &Weights::new(&spec, tensors.clone()).unwrap(), Precision::F16).unwrap();
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(read(&bytes).unwrap().1.get("dense_1.weight")), bits(&exact));
+    }
+}
+
+#[test]
+fn eight_bits_are_off_by_half_a_step_of_their_channel() {
+    let spec = common::classic();
+    let weights = common::weights(&spec, 1);
+    let bytes = write(&spec, &weights, Precision::I8).unwrap();
+    assert_eq!(precision(&bytes).unwrap(), Precision::I8);
+    let (_, read) = read(&bytes).unwrap();
+    for (layer, channels) in [("conv2d_2", 64), ("dense_1", 128), ("dense_2", 1)] {
+        let (weight, bias) = (format!("{layer}.weight"), format!("{layer}.bias"));
+        assert_eq!(read.get(&bias), weights.get(&bias), "biases keep 32 bits");
+        let (exact, read) = (weights.get(&weight), read.get(&weight));
+        for channel in 0..channels {
+            let of = |values: &[f32]| values.iter().skip(channel).step_by(channels).copied().collect::<Vec<f32>>();
+            let (exact, read) = (of(exact), of(read));
+            let step = exact.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())) / 127.0;
+            for (exact, read) in exact.into_iter().zip(read) {
+                assert!((exact - read).abs() <= 0.5001 * step, "{weight}, channel {channel}: {exact} became {read}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_channel_of_zeros_stays_zero_in_eight_bits() {
+    let (spec, mut tensors) = tiny();
+    tensors.insert("dense_1.weight".to_owned(), [0.0, 1.0, -2.0].repeat(3));
+    let weights = Weights::new(&spec, tensors).unwrap();
+    assert_eq!(read(&write(&spec, &weights, Precision::I8).unwrap()).unwrap().1, weights);
 }
 
 #[test]

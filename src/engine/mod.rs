@@ -59,12 +59,12 @@ impl Network {
     ///
     /// # Panics
     /// If `weights` were made for another spec.
-    pub fn new(spec: &Spec, weights: &Weights) -> Result<Self> {
+    pub fn new(spec: &Spec, weights: Weights) -> Result<Self> {
         Self::with_level(spec, weights, Level::new())
     }
 
-    fn with_level(spec: &Spec, weights: &Weights, level: Level) -> Result<Self> {
-        let builder = Builder { weights, lanes: dispatch!(level, simd => lanes(simd)) };
+    fn with_level(spec: &Spec, weights: Weights, level: Level) -> Result<Self> {
+        let mut builder = Builder { weights, lanes: dispatch!(level, simd => lanes(simd)) };
         let steps = spec.steps()?;
         // Both read any number of channels: three are not filled up for them.
         let reads_any = |step: &&Step| matches!(step.op, Op::Conv2d { .. } | Op::Dense { .. });
@@ -112,16 +112,17 @@ fn computing(steps: &[Step]) -> Vec<&Step> {
 }
 
 /// Makes kernels of steps.
-struct Builder<'a> {
-    weights: &'a Weights,
+struct Builder {
+    /// What is not packed yet.
+    weights: Weights,
     /// Values in a vector.
     lanes: usize,
 }
 
-impl Builder<'_> {
+impl Builder {
     /// Kernels for `steps`, the first of which reads channels filled up to a multiple of `first`, and the last of which
     /// writes the margin `after`. The margin that they want themselves comes with them.
-    fn layers(&self, steps: &[Step], first: usize, after: Margins) -> (Vec<Layer>, Margins) {
+    fn layers(&mut self, steps: &[Step], first: usize, after: Margins) -> (Vec<Layer>, Margins) {
         let mut margins = after;
         let mut layers = Vec::new();
         for (i, step) in computing(steps).into_iter().enumerate().rev() {
@@ -135,23 +136,23 @@ impl Builder<'_> {
     }
 
     /// A step's kernel, and the margin that it wants.
-    fn kernel(&self, step: &Step, lanes: usize, output: Layout) -> (Kernel, Margins) {
+    fn kernel(&mut self, step: &Step, lanes: usize, output: Layout) -> (Kernel, Margins) {
         let input = Layout::new(step.input, Margins::default(), lanes);
         match &step.op {
             &Op::Conv2d { ref parameters, window, activation, pool } => {
-                let (weights, finish) = (self.weights(parameters), self.finish(parameters, activation));
+                let (weights, finish) = self.take(parameters, activation);
                 if Winograd::fits(window, input.channels) {
                     let margins = Winograd::margins(window, input.height, input.width);
-                    let winograd = Winograd::new(self.lanes, weights, finish, pool, &input, &output);
+                    let winograd = Winograd::new(self.lanes, &weights, finish, pool, &input, &output);
                     return (Kernel::Winograd(winograd), margins);
                 }
-                let filters = Filters::new(self.lanes, weights, &input, &output);
+                let filters = Filters::new(self.lanes, &weights, &input, &output);
                 let Window { kernel, stride, .. } = window;
                 (Kernel::Conv(Conv { filters, finish, kernel, stride, pool }), Margins::new(window, &input))
             }
             &Op::DepthwiseConv2d { ref parameters, window, activation } => {
-                let finish = self.finish(parameters, activation);
-                let depthwise = Depthwise::new(self.lanes, window, self.weights(parameters), finish, &output);
+                let (weights, finish) = self.take(parameters, activation);
+                let depthwise = Depthwise::new(self.lanes, window, &weights, finish, &output);
                 (Kernel::Depthwise(depthwise), Margins::new(window, &input))
             }
             Op::Residual { steps } => {
@@ -160,20 +161,18 @@ impl Builder<'_> {
             }
             Op::GlobalAveragePool2d => (Kernel::Mean, Margins::default()),
             &Op::Dense { ref parameters, activation } => {
-                let finish = self.finish(parameters, activation);
-                let dense = Dense::new(self.weights(parameters).to_vec(), finish, &output);
+                let (weights, finish) = self.take(parameters, activation);
+                let dense = Dense::new(weights, finish, &output);
                 (Kernel::Dense(dense), Margins::default())
             }
             Op::Dropout { .. } | Op::Flatten => unreachable!("nothing is computed there"),
         }
     }
 
-    fn weights(&self, parameters: &Parameters) -> &[f32] {
-        self.weights.get(&parameters.weight_name())
-    }
-
-    fn finish(&self, parameters: &Parameters, activation: Activation) -> Finish {
-        Finish::new(self.lanes, self.weights.get(&parameters.bias_name()).to_vec(), activation)
+    /// A layer's weights, and what follows their sums.
+    fn take(&mut self, parameters: &Parameters, activation: Activation) -> (Vec<f32>, Finish) {
+        let bias = self.weights.take(&parameters.bias_name());
+        (self.weights.take(&parameters.weight_name()), Finish::new(self.lanes, bias, activation))
     }
 }
 

@@ -71,7 +71,7 @@ fn simd_equals_scalar_at_every_size_and_depth() {
             let spec = spec(size, layers);
             let weights = weights(&spec);
             let input: Vec<f32> = (0..size * size * 3).map(|i| (i * 37 % 255) as f32 / 255.0).collect();
-            let logits = |level| Network::with_level(&spec, &weights, level).unwrap().forward(&input);
+            let logits = |level| Network::with_level(&spec, weights.clone(), level).unwrap().forward(&input);
             let (scalar, simd) = (logits(Level::fallback()), logits(Level::new()));
             let largest = scalar.iter().fold(1.0_f32, |largest, logit| largest.max(logit.abs()));
             for (scalar, simd) in scalar.iter().zip(simd) {
@@ -87,7 +87,7 @@ fn simd_equals_scalar_at_every_size_and_depth() {
 fn what_is_no_number_stays_none() {
     for (name, layers) in networks(8) {
         let spec = spec(9, layers);
-        let network = Network::new(&spec, &weights(&spec)).unwrap();
+        let network = Network::new(&spec, weights(&spec)).unwrap();
         let mut input = vec![0.5; 9 * 9 * 3];
         assert!(network.forward(&input).iter().all(|logit| logit.is_finite()), "{name}");
         for pixel in 0..9 * 9 {

@@ -364,6 +364,11 @@ impl Parameters {
         format!("{}.bias", self.layer)
     }
 
+    /// Name of the tensor of scales that 8-bit weights come with.
+    pub fn scale_name(&self) -> String {
+        format!("{}.scale", self.layer)
+    }
+
     /// Number of output channels or units, the bias' length.
     pub fn bias_len(&self) -> usize {
         self.shape[self.shape.len() - 1]

@@ -1,8 +1,6 @@
 //! Model files made by hand to do harm, each with the error that it must give. `tests/hostile_models.rs` loads them
 //! natively, `tests/browser.rs` in a browser.
 
-use sha2::{Digest, Sha256};
-
 /// One file.
 pub struct Hostile {
     /// What is wrong with it.
@@ -24,7 +22,7 @@ const SPEC: &str = concat!(
     r#""training_photos":[1,1],"validation_photos":[1,1]}}"#
 );
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Tensor {
     name: &'static str,
     dtype: &'static str,
@@ -53,14 +51,24 @@ fn half_tensors() -> Vec<Tensor> {
     tensors().into_iter().map(half).collect()
 }
 
+/// The same with 8-bit weights: larger types first.
+fn byte_tensors() -> Vec<Tensor> {
+    let [conv_bias, conv, dense_bias, dense] = tensors().try_into().unwrap();
+    let scale = |name, bias: &Tensor| Tensor { name, ..bias.clone() };
+    let bytes = |t: Tensor| Tensor { dtype: "I8", data: vec![1; t.data.len() / 4], ..t };
+    let scales = [scale("conv2d_1.scale", &conv_bias), scale("dense_1.scale", &dense_bias)];
+    let [conv_scale, dense_scale] = scales;
+    vec![conv_bias, conv_scale, dense_bias, dense_scale, bytes(conv), bytes(dense)]
+}
+
 /// The value of the metadata's key `husky`, with the right checksum.
 fn husky(spec: &str, tensors: &[Tensor]) -> String {
-    let mut hash = Sha256::new_with_prefix(spec);
+    let mut hash = blake3::Hasher::new();
+    hash.update(spec.as_bytes());
     for tensor in tensors {
         hash.update(&tensor.data);
     }
-    let sha256: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!(r#"{{"format":1,"sha256":"{sha256}","spec":{spec}}}"#)
+    format!(r#"{{"format":2,"blake3":"{}","spec":{spec}}}"#, hash.finalize())
 }
 
 fn file(husky: &str, tensors: &[Tensor]) -> Vec<u8> {
@@ -86,6 +94,11 @@ pub fn good() -> Vec<u8> {
 /// A file without fault with 16-bit weights.
 pub fn good_half() -> Vec<u8> {
     file(&husky(SPEC, &half_tensors()), &half_tensors())
+}
+
+/// A file without fault with 8-bit weights.
+pub fn good_bytes() -> Vec<u8> {
+    file(&husky(SPEC, &byte_tensors()), &byte_tensors())
 }
 
 fn replace(text: &str, from: &str, to: &str) -> String {
@@ -201,15 +214,15 @@ fn headers() -> Edits {
 #[rustfmt::skip] // One row a line.
 fn descriptions() -> Edits {
     vec![
-        ("description not JSON", r#"{"format":1"#, "format:1", "model-description", "expected ident"),
-        ("no format", r#""format":1,"#, "", "model-description", "missing field `format`"),
-        ("format 2", r#""format":1"#, r#""format":2"#, "model-format", "has format 2"),
-        ("format 2 with other fields", r#""format":1"#, r#""more":0,"format":3"#, "model-format", "has format 3"),
-        ("format a string", r#""format":1"#, r#""format":"1""#, "model-description", "invalid type: string \"1\", expected u32"),
-        ("unknown field", r#""format":1"#, r#""more":0,"format":1"#, "model-description", "unknown field `more`"),
-        ("no checksum", r#""sha256":"#, r#""sha1":"#, "model-description", "unknown field `sha1`"),
-        ("spec twice", r#""format":1"#, r#""format":1,"spec":{}"#, "model-description", "duplicate field `spec`"),
-        ("wrong checksum", r#""sha256":""#, r#""sha256":"0"#, "model-checksum", "its checksum is 0"),
+        ("description not JSON", r#"{"format":2"#, "format:2", "model-description", "expected ident"),
+        ("no format", r#""format":2,"#, "", "model-description", "missing field `format`"),
+        ("format 1", r#""format":2"#, r#""format":1"#, "model-format", "has format 1"),
+        ("format 3 with other fields", r#""format":2"#, r#""more":0,"format":3"#, "model-format", "has format 3"),
+        ("format a string", r#""format":2"#, r#""format":"2""#, "model-description", "invalid type: string \"2\", expected u32"),
+        ("unknown field", r#""format":2"#, r#""more":0,"format":2"#, "model-description", "unknown field `more`"),
+        ("no checksum", r#""blake3":"#, r#""sha1":"#, "model-description", "unknown field `sha1`"),
+        ("spec twice", r#""format":2"#, r#""format":2,"spec":{}"#, "model-description", "duplicate field `spec`"),
+        ("wrong checksum", r#""blake3":""#, r#""blake3":"0"#, "model-checksum", "its checksum is 0"),
     ]
 }
 
@@ -227,6 +240,11 @@ fn tensor_lists() -> TensorLists {
     let half = |bits: u16| {
         let mut tensors = half_tensors();
         tensors[3].data[2..].copy_from_slice(&bits.to_le_bytes());
+        tensors
+    };
+    let bytes = |edit: &dyn Fn(&mut Vec<Tensor>)| {
+        let mut tensors = byte_tensors();
+        edit(&mut tensors);
         tensors
     };
     let extra = Tensor { name: "zebra", dtype: "F32", shape: vec![1], data: vec![0; 4] };
@@ -248,7 +266,12 @@ fn tensor_lists() -> TensorLists {
         ("unknown type", with(&|t| t[2].dtype = "F31"), "model-tensor-entry", "unknown variant `F31`"),
         ("double precision", with(&|t| t[3].dtype = "F64"), "model-tensor-type", "is of type F64"),
         ("half of a byte", with(&|t| t[3].dtype = "F4"), "model-tensor-type", "is of type F4"),
-        ("mixed types", with(&|t| t[3] = half_tensors()[3].clone()), "model-tensor-types", "mixes F32 and F16"),
+        ("mixed types", with(&|t| t[3] = half_tensors()[3].clone()), "model-tensor-types", "\"conv2d_1.bias\" is of type F32, and beside the others it must be F16"),
+        ("scale of 32 bits", with(&|t| t.insert(2, Tensor { name: "conv2d_1.zscale", ..t[0].clone() })), "model-tensor-unknown", "\"conv2d_1.zscale\""),
+        ("8 bits without a scale", bytes(&|t| drop(t.remove(1))), "model-tensor-missing", "needs the tensor \"conv2d_1.scale\""),
+        ("bias of 8 bits", bytes(&|t| { let bias = t.remove(2); t.insert(4, Tensor { dtype: "I8", data: vec![0], ..bias }) }), "model-tensor-types", "\"dense_1.bias\" is of type I8, and beside the others it must be F32"),
+        ("8 bits before 32", bytes(&|t| t.swap(3, 4)), "model-tensor-order", "\"dense_1.scale\" is out of order"),
+        ("infinite scale", bytes(&|t| t[3].data.copy_from_slice(&f32::INFINITY.to_le_bytes())), "model-tensor-value", "\"dense_1.weight\" holds inf at place 0"),
     ]
 }
 
@@ -320,6 +343,16 @@ fn specs() -> SpecEdits {
         ("pool larger than the picture", r#""kernel":3"#, s(r#""kernel":4"#), "model-layer", "layer 1 of the model file has a window larger"),
         ("dropout of everything", POOL, format!(r#"{POOL}{{"type":"dropout","percent":100}},"#), "model-layer", "layer 2 of the model file drops everything"),
         ("dropout 300", POOL, format!(r#"{POOL}{{"type":"dropout","percent":300}},"#), "model-spec", "invalid value: integer `300`, expected u8"),
+        ("stride 0", r#""kernel":3"#, s(r#""kernel":3,"stride":0"#), "model-layer", "layer 0 of the model file has a window that does not move"),
+        ("depthwise 4x4", POOL, format!(r#"{POOL}{{"type":"depthwise_conv2d","kernel":4,"activation":"relu6"}},"#), "model-layer", "layer 2 of the model file has a window other than 3x3 or 5x5"),
+        ("depthwise of a vector", DENSE, format!(r#"{DENSE},{{"type":"depthwise_conv2d","kernel":3,"padding":"same","activation":"relu6"}}"#), "model-layer", "layer 4 of the model file needs a picture"),
+        ("residual of nothing", POOL, format!(r#"{POOL}{{"type":"residual","layers":[]}},"#), "model-layer", "layer 2 of the model file has no trained layer in it"),
+        ("residual of another shape", CONV, format!(r#"{{"type":"residual","layers":[{}]}},"#, CONV.trim_end_matches(',')), "model-layer", "layer 0 of the model file adds what has different shapes"),
+        ("residual without end", POOL, format!(r#"{POOL}{}{},"#, r#"{"type":"residual","layers":["#.repeat(200), "]}".repeat(200)), "model-spec", "recursion limit"),
+        ("padding of its own", r#""kernel":3"#, s(r#""kernel":3,"padding":"reflect""#), "model-spec", "unknown variant `reflect`"),
+        ("mean of a vector", DENSE, format!(r#"{DENSE},{DENSE},{{"type":"global_average_pool2d"}}"#), "model-layer", "layer 5 of the model file needs a picture"),
+        ("margins that overflow", POOL, format!(r#"{POOL}{0}{0}{{"type":"conv2d","filters":2,"kernel":65535,"padding":"same","activation":"relu"}},"#, r#"{"type":"conv2d","filters":2,"kernel":1,"activation":"relu"},"#), "model-cost", "layer 4 of the model file needs more"),
+        ("stride that overflows", POOL, format!(r#"{{"type":"conv2d","filters":2,"kernel":3,"stride":4294967295,"padding":"same","activation":"relu"}},{POOL}"#), "model-layer", "layer 2 of the model file has a window larger"),
         ("units that overflow", r#""units":1"#, s(r#""units":4294967295"#), "model-cost", "layer 3 of the model file needs more"),
         ("filters that overflow", r#""filters":2"#, s(r#""filters":4294967295"#), "model-cost", "layer 0 of the model file needs more"),
         ("weights of gigabytes", POOL, format!("{},", repeat(r#"{"type":"conv2d","filters":60000,"kernel":1,"activation":"relu"}"#, 2)), "model-cost", "layer 2 of the model file needs more"),

@@ -125,6 +125,7 @@ fn metadata(spec: &Spec, precision: Precision, bytes: usize) -> String {
     let precision = match precision {
         Precision::F32 => "f32",
         Precision::F16 => "f16",
+        Precision::I8 => "int8",
     };
     let positive =
         if labels.len() == 2 { format!(" ({:?} from this probability on)", labels[0]) } else { " (unused)".to_owned() };

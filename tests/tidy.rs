@@ -21,7 +21,8 @@ const MOST_BYTES: u64 = 20_000_000;
 #[test]
 fn web_crates_stay_in_src_web() {
     let rule: Rule = |path, text| {
-        let at_home = path.starts_with("src/web/") || path.starts_with("tests/browser");
+        let homes = ["src/web/", "tests/browser", "bench/src/web.rs"];
+        let at_home = homes.iter().any(|home| path.starts_with(home));
         let crates = ["wasm_bindgen", "wasm_bindgen_futures", "web_sys", "js_sys", "serde_wasm_bindgen"];
         let foreign = words(text).filter(|word| crates.contains(word) || word.starts_with("gloo"));
         if at_home || !is_rust(path) { vec![] } else { foreign.map(|word| format!("{path} uses {word}")).collect() }
@@ -57,13 +58,8 @@ fn the_classifier_has_no_files_clock_threads_or_chance() {
 #[test]
 fn only_resize_resizes() {
     let rule: Rule = |path, text| {
-        let shipped = path.starts_with("src/") || path.starts_with("trainer/src/");
         let calls = ["fast_image_resize", "resize_exact", "resize_to_fill", "thumbnail_exact"];
-        let found = words(text).filter(|word| calls.contains(word));
-        if !shipped || !is_rust(path) || path == "src/resize.rs" {
-            return vec![];
-        }
-        found.map(|word| format!("{path} resizes with {word}")).collect()
+        only_in("src/resize.rs", &calls, path, text)
     };
     breaks(rule, "trainer/src/photos.rs", "photo.thumbnail_exact(128, 128)");
     breaks(rule, "src/web/camera.rs", "use fast_image_resize::Resizer;");
@@ -74,13 +70,8 @@ fn only_resize_resizes() {
 #[test]
 fn only_decode_decodes_files() {
     let rule: Rule = |path, text| {
-        let shipped = path.starts_with("src/") || path.starts_with("trainer/src/");
         let decoders = ["ImageReader", "load_from_memory", "load_from_memory_with_format", "ImageDecoder", "zune_jpeg"];
-        let found = words(text).filter(|word| decoders.contains(word));
-        if !shipped || !is_rust(path) || path == "src/decode.rs" {
-            return vec![];
-        }
-        found.map(|word| format!("{path} decodes with {word}")).collect()
+        only_in("src/decode.rs", &decoders, path, text)
     };
     breaks(rule, "trainer/src/photos.rs", "image::load_from_memory(&bytes)");
     keeps(rule, "src/decode.rs", "image::ImageReader::with_format(bytes, format)");
@@ -213,6 +204,15 @@ fn the_site_names_no_other_host() {
     breaks(rule, "src/web/widget.html", "<img src=\"http://example.org/a.png\">");
     keeps(rule, "www/icon.svg", "<svg xmlns=\"http://www.w3.org/2000/svg\">");
     everywhere(rule);
+}
+
+/// Of the code that ships, only `home` says one of `names`.
+fn only_in(home: &str, names: &[&str], path: &str, text: &str) -> Vec<String> {
+    let shipped = path.starts_with("src/") || path.starts_with("trainer/src/");
+    if !shipped || !is_rust(path) || path == home {
+        return vec![];
+    }
+    words(text).filter(|word| names.contains(word)).map(|word| format!("{path} uses {word}")).collect()
 }
 
 /// The rule holds for every tracked file.

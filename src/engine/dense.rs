@@ -32,11 +32,12 @@ impl Dense {
 
     #[inline(always)]
     pub(super) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
-        let sums = &mut output.values[..];
+        let depth = output.layout.depth;
+        let sums = &mut output.values[..depth];
         sums.fill(0.0);
-        let depth = sums.len();
         // A picture is read as a vector, without the channels that fill it up.
-        let inputs = input.values.chunks_exact(input.layout.depth).flat_map(|pixel| &pixel[..input.layout.channels]);
+        let pixels = input.rows().flat_map(|row| row.chunks_exact(input.layout.depth));
+        let inputs = pixels.flat_map(|pixel| &pixel[..input.layout.channels]);
         let mut pending = [(0.0, &self.weights[..depth]); INPUTS];
         let mut count = 0;
         for (&value, row) in inputs.zip(self.weights.chunks_exact(depth)) {

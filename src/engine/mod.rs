@@ -214,7 +214,7 @@ impl Layer {
                 #[inline(always)]
                 || dense.forward(simd, input, &mut output),
             ),
-            Kernel::Mean => mean(&input.values, &mut output.values),
+            Kernel::Mean => mean(input, &mut output),
             Kernel::Residual(_) => unreachable!("returned above"),
         }
         output
@@ -222,15 +222,17 @@ impl Layer {
 }
 
 /// The mean of each channel.
-fn mean(input: &[f32], output: &mut [f32]) {
-    output.fill(0.0);
-    for pixel in input.chunks_exact(output.len()) {
-        for (sum, value) in output.iter_mut().zip(pixel) {
+fn mean(input: &Picture, output: &mut Picture) {
+    let Layout { height, width, depth, .. } = input.layout;
+    let sums = &mut output.values[..depth];
+    sums.fill(0.0);
+    for pixel in input.rows().flat_map(|row| row.chunks_exact(depth)) {
+        for (sum, value) in sums.iter_mut().zip(pixel) {
             *sum += value;
         }
     }
-    let pixels = (input.len() / output.len()) as f32;
-    for sum in output {
+    let pixels = (height * width) as f32;
+    for sum in sums {
         *sum /= pixels;
     }
 }

@@ -60,6 +60,7 @@ impl Layout {
 /// The values of a picture.
 pub(super) struct Picture {
     pub(super) layout: Layout,
+    /// At least those of the layout; what follows means nothing.
     pub(super) values: Vec<f32>,
 }
 
@@ -86,7 +87,7 @@ impl Buffers {
         let mut values = self.take(layout.len());
         let ([top, _], [left, right]) = (layout.margins.rows, layout.margins.columns);
         let pitch = layout.pitch();
-        let (above, rest) = values.split_at_mut(top * pitch);
+        let (above, rest) = values[..layout.len()].split_at_mut(top * pitch);
         let (rows, below) = rest.split_at_mut(layout.height * pitch);
         above.fill(0.0);
         below.fill(0.0);
@@ -99,15 +100,18 @@ impl Buffers {
         Picture { layout, values }
     }
 
-    /// `length` values of any kind.
+    /// At least `length` values of any kind.
     pub(super) fn take(&mut self, length: usize) -> Vec<f32> {
         // The one that fits best, so that the largest is not spent on the smallest.
-        let best = (0..self.0.len()).min_by_key(|&i| match self.0[i].capacity() {
-            capacity if capacity >= length => (0, capacity),
-            capacity => (1, usize::MAX - capacity),
+        let best = (0..self.0.len()).min_by_key(|&i| match self.0[i].len() {
+            found if found >= length => (0, found),
+            found => (1, usize::MAX - found),
         });
         let mut values = best.map(|best| self.0.swap_remove(best)).unwrap_or_default();
-        values.resize(length, 0.0);
+        // Never shorter: to grow again would write zeros that nobody reads.
+        if values.len() < length {
+            values.resize(length, 0.0);
+        }
         values
     }
 

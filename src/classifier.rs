@@ -1,4 +1,4 @@
-use crate::{Pixels, Result, Spec, Verdict, decode, engine::Network, resize, weights};
+use crate::{Pixels, Result, Spec, Verdict, engine::Network, resize, weights};
 
 /// A loaded model: the whole way from a photo to an answer.
 pub struct Classifier {
@@ -21,8 +21,9 @@ impl Classifier {
     ///
     /// # Errors
     /// One of the `Photo…` variants of [`Error`](crate::Error), and those of [`Classifier::classify_pixels`].
+    #[cfg(feature = "decode")]
     pub fn classify(&self, photo: &[u8]) -> Result<Verdict> {
-        self.classify_pixels(&decode::decode(photo)?)
+        self.classify_pixels(&crate::decode::decode(photo)?)
     }
 
     /// Judges a decoded picture, such as a camera frame.

@@ -13,8 +13,6 @@ use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use crate::{Error, Pixels, Result};
 
-/// The longest file that is accepted, in bytes.
-pub const MAX_FILE: usize = 64 << 20;
 /// The most memory that a decoded picture may take, in bytes.
 pub const MAX_MEMORY: u64 = 256 << 20;
 
@@ -30,7 +28,7 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels> {
     if bytes.is_empty() {
         return Err(Error::PhotoEmpty);
     }
-    if bytes.len() > MAX_FILE {
+    if bytes.len() > Pixels::MAX_FILE {
         return Err(Error::PhotoTooLarge(bytes.len()));
     }
     let format = format(bytes)?;

@@ -18,6 +18,7 @@
 //! ```
 
 mod classifier;
+#[cfg(feature = "decode")]
 pub mod decode;
 pub mod engine;
 mod error;

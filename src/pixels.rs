@@ -10,6 +10,8 @@ pub struct Pixels {
 }
 
 impl Pixels {
+    /// The longest photo file that is accepted, in bytes.
+    pub const MAX_FILE: usize = 64 << 20;
     /// The longest side, in pixels, of a picture that is accepted.
     pub const MAX_SIDE: u32 = 16_384;
     /// The largest number of pixels of a picture that is accepted.
@@ -74,6 +76,11 @@ impl Pixels {
     /// The bytes, `[height, width, 3]`.
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
+    }
+
+    /// The bytes, `[height, width, 3]`, without a copy.
+    pub fn into_rgb(self) -> Vec<u8> {
+        self.rgb
     }
 }
 

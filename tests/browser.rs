@@ -9,7 +9,7 @@ mod golden;
 #[path = "support/model.rs"]
 mod model;
 
-use husky::web::{Answer, Classifier, DecodedBy, ModelInfo};
+use husky::web::{Answer, Classifier, DecodedBy, ModelInfo, decode};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use js_sys::Reflect;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
@@ -17,6 +17,9 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 use web_sys::ImageData;
 
 wasm_bindgen_test_configure!(run_in_browser);
+
+/// What the model of these tests sees.
+const INPUT_SIZE: u32 = 8;
 
 fn photo(brightness: u8, format: ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -34,7 +37,8 @@ fn answers_are_plain_objects() {
     let classifier = Classifier::load(&model::bright_model("bright")).unwrap();
     for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp] {
         for (brightness, label) in [(250, "husky"), (5, "nothusky")] {
-            let object = classifier.classify(&photo(brightness, format)).unwrap();
+            let picture = decode(&photo(brightness, format), INPUT_SIZE).unwrap();
+            let object = classifier.classify(picture).unwrap();
             assert_eq!(get(&object, "label"), label);
             assert_eq!(get(&object, "decodedBy"), "husky");
             assert!(get(&object, "milliseconds").as_f64().unwrap() >= 0.0);
@@ -51,7 +55,8 @@ fn frames_are_judged_like_photos() {
     let rgba = [250, 250, 250, 255].repeat(200);
     let frame = ImageData::new_with_u8_clamped_array(Clamped(&rgba), 20).unwrap();
     let frame: Answer = serde_wasm_bindgen::from_value(classifier.classify_frame(&frame).unwrap()).unwrap();
-    let photo = classifier.classify(&photo(250, ImageFormat::Png)).unwrap();
+    let picture = decode(&photo(250, ImageFormat::Png), INPUT_SIZE).unwrap();
+    let photo = classifier.classify(picture).unwrap();
     let photo: Answer = serde_wasm_bindgen::from_value(photo).unwrap();
     assert_eq!((&frame.label, frame.probability), (&photo.label, photo.probability));
     assert_eq!(frame.decoded_by, DecodedBy::Browser);
@@ -68,13 +73,15 @@ fn a_model_says_what_it_is() {
 
 #[wasm_bindgen_test]
 fn errors_are_error_objects_with_a_code() {
-    let classifier = Classifier::load(&model::bright_model("bright")).unwrap();
-    let failure = classifier.classify(b"no photo").err().unwrap();
+    let failure = decode(b"no photo", INPUT_SIZE).err().unwrap();
     assert_eq!(failure.code, "photo-format");
     let error = JsValue::from(failure);
     assert!(error.is_instance_of::<js_sys::Error>());
     assert_eq!(get(&error, "code"), "photo-format");
     assert!(get(&error, "message").as_string().unwrap().len() > 20);
+    assert_eq!(decode(&photo(250, ImageFormat::Png), 0).err().unwrap().code, "model-input-size");
+    let classifier = Classifier::load(&model::bright_model("bright")).unwrap();
+    assert_eq!(classifier.classify(vec![0; 9]).err().unwrap().code, "frame-length");
 }
 
 #[wasm_bindgen_test]

@@ -488,10 +488,13 @@ fn javascript_gets_typed_objects_and_coded_errors() {
             const {{ Classifier }} = await import(new URL('husky.js', location));
             const model = new Uint8Array(await (await fetch('{MODEL}')).arrayBuffer());
             const classifier = Classifier.load(model);
-            const answer = classifier.classify(new Uint8Array({}));
+            const decoder = await import(new URL('husky_decoder.js', location));
+            await decoder.default();
+            const decode = (photo) => decoder.decode(photo, classifier.info().inputSize);
+            const answer = classifier.classify(decode(new Uint8Array({})));
             const frame = classifier.classifyFrame(new ImageData(4, 3));
             const codes = [];
-            for (const fails of [() => Classifier.load(model.slice(1)), () => classifier.classify(new Uint8Array(9))]) {{
+            for (const fails of [() => Classifier.load(model.slice(1)), () => decode(new Uint8Array(9))]) {{
                 try {{ fails(); }} catch (error) {{ codes.push([error instanceof Error, error.code, error.message.length > 20]); }}
             }}
             const info = classifier.info();

@@ -8,9 +8,10 @@
 // Events: `husky-result` (detail: file, label, probability, probabilities, milliseconds, decodedBy) and `husky-error`
 // (detail: file, code, message); `file` is missing where it is not about a photo file.
 import init, { Widget } from "./husky.js";
+import { module_or_path } from "./husky-module.js";
 
 const folder = new URL("./", import.meta.url).href;
-const ready = init();
+const ready = init({ module_or_path });
 
 class HuskyClassifier extends HTMLElement {
   static observedAttributes = ["model"];

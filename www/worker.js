@@ -1,8 +1,9 @@
 // The worker's entry; what it does is in Rust, src/web/worker.rs.
 //
 // A policy in the page's <meta> does not bind a worker that is loaded from an address. This one asks the network for
-// nothing but the import below; who wants that enforced sends the policy as a header with every file.
+// nothing but the imports below and their WebAssembly; who wants that enforced sends the policy as a header with every file.
 import init, { answer } from "./husky.js";
+import * as decoder from "./husky_decoder.js";
 
 let ready;
 
@@ -13,7 +14,7 @@ addEventListener("message", async ({ data }) => {
   }
   try {
     await ready;
-    postMessage(await answer(data));
+    postMessage(await answer(data, decoder));
   } catch (error) {
     // Outside of the promise it reaches the page, which then replaces this worker.
     setTimeout(() => { throw error; });

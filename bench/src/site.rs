@@ -4,7 +4,10 @@ use std::{fs, net::TcpListener, os::unix::fs::symlink, path::PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use xtask::{dist, server::Server};
+use xtask::{
+    dist::{self, Build},
+    server::Server,
+};
 
 use crate::{
     models::{self, Model},
@@ -37,7 +40,8 @@ impl Site {
         let files = model.convert(&python, &peers.join("models"))?;
         dist::build(&peers.join("dist"))?;
         // In a target folder of its own: in one, the two builds would undo each other, since both hold `husky`.
-        dist::bind(&dist::compile("bench", &peers.join("target"))?, &peers.join("candle"))?;
+        let candle = Build { package: "bench", features: &[], relaxed_simd: false };
+        dist::bind(&candle.compile(&peers.join("target"))?, "bench", &peers.join("candle"))?;
         let folder = peers.join("site");
         if folder.exists() {
             fs::remove_dir_all(&folder)?;

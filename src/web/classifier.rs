@@ -130,13 +130,13 @@ impl Classifier {
         Ok(Self { classifier, parameters, bytes: bytes.len() })
     }
 
-    /// Judges a photo from its file's bytes (JPEG, PNG, WebP, GIF or BMP).
+    /// Judges a photo that `decode()` of `husky_decoder.js` made a picture of the model's `inputSize`.
     ///
     /// # Errors
-    /// A JavaScript error with one of the codes `photo-…`.
+    /// A JavaScript error with the code `frame-length` for a picture of another size.
     #[wasm_bindgen(unchecked_return_type = "Answer")]
-    pub fn classify(&self, photo: &[u8]) -> Result<JsValue, Failure> {
-        Ok(to_js(&self.judge(photo)?))
+    pub fn classify(&self, picture: Vec<u8>) -> Result<JsValue, Failure> {
+        Ok(to_js(&self.judge(picture, now())?))
     }
 
     /// Judges a decoded picture, such as a camera frame from a canvas.
@@ -156,9 +156,10 @@ impl Classifier {
 }
 
 impl Classifier {
-    pub(super) fn judge(&self, photo: &[u8]) -> Result<Answer, Failure> {
-        let start = now();
-        let verdict = self.classifier.classify(photo)?;
+    /// Judges a picture of the input's size, whose decoding began at `start`.
+    pub(super) fn judge(&self, picture: Vec<u8>, start: f64) -> Result<Answer, Failure> {
+        let size = self.input_size();
+        let verdict = self.classifier.classify_pixels(&Pixels::from_rgb(size, size, picture)?)?;
         Ok(Answer::new(verdict, start, DecodedBy::Husky))
     }
 
@@ -167,6 +168,10 @@ impl Classifier {
         let pixels = Pixels::from_rgba(frame.width(), frame.height(), &frame.data())?;
         let verdict = self.classifier.classify_pixels(&pixels)?;
         Ok(Answer::new(verdict, start, DecodedBy::Browser))
+    }
+
+    pub(super) fn input_size(&self) -> u32 {
+        self.classifier.spec().input.size
     }
 
     pub(super) fn model_info(&self) -> ModelInfo {
@@ -195,5 +200,5 @@ pub(super) fn to_js(value: &impl Serialize) -> JsValue {
 extern "C" {
     /// Milliseconds; the page's and the worker's.
     #[wasm_bindgen(js_namespace = performance)]
-    fn now() -> f64;
+    pub(super) fn now() -> f64;
 }

@@ -9,7 +9,8 @@ use crate::Error;
 /// What went wrong, as it crosses to JavaScript: an `Error` object with a stable `code`.
 ///
 /// The codes are [`Error::code`]'s and, for what only a browser can get wrong, `camera-denied`, `camera-missing`,
-/// `camera-busy`, `camera-unavailable`, `file-unreadable`, `model-download`, `panic`, `timeout` and `worker-died`.
+/// `camera-busy`, `camera-unavailable`, `decoder-download`, `file-unreadable`, `model-download`, `panic`, `timeout` and
+/// `worker-died`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Stays when the sentence changes.
@@ -19,6 +20,9 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The code of a bug: whatever panicked is unusable from then on.
+    pub(super) const PANIC: &str = "panic";
+
     /// A failure with this code and sentence.
     pub fn new(code: &str, message: impl Display) -> Self {
         Self { code: code.to_owned(), message: message.to_string() }
@@ -41,6 +45,7 @@ impl From<Failure> for JsValue {
 }
 
 /// The sentence in an exception that a browser threw.
+#[cfg(feature = "page")]
 pub(super) fn sentence(exception: &JsValue) -> String {
     match exception.dyn_ref::<js_sys::Error>() {
         Some(error) => error.message().into(),

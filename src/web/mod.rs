@@ -4,30 +4,50 @@
 //! ```text
 //! page                                     worker
 //! widget -> photos, camera -> bridge  <=>  worker -> Classifier
+//!                                                 -> decoder (a module of its own)
 //! ```
 //!
-//! One WebAssembly module serves both sides: the page compiles it once and hands the compiled module to the worker.
+//! There are two WebAssembly modules, two builds of this crate. `husky` (feature `page`) serves page and worker: the
+//! page compiles it once and hands the compiled module to the worker. `husky_decoder` (feature `decode`) is larger, and
+//! the worker loads it when the first photo file comes; the camera never needs it.
 
+#[cfg(feature = "page")]
 mod bridge;
+#[cfg(feature = "page")]
 mod camera;
+#[cfg(feature = "page")]
 mod card;
+#[cfg(feature = "page")]
 mod classifier;
+#[cfg(feature = "decode")]
+mod decoder;
+#[cfg(feature = "page")]
 mod display;
+#[cfg(feature = "page")]
 mod dom;
 mod failure;
+#[cfg(feature = "page")]
 mod model;
+#[cfg(feature = "page")]
 mod photos;
+#[cfg(feature = "page")]
 mod widget;
+#[cfg(feature = "page")]
 mod worker;
 
 use std::panic::PanicHookInfo;
 
 use wasm_bindgen::prelude::*;
 
-pub use classifier::{Answer, Classifier, DecodedBy, ModelInfo};
+#[cfg(feature = "decode")]
+pub use decoder::decode;
 pub use failure::Failure;
-pub use widget::Widget;
-pub use worker::{Request, answer};
+#[cfg(feature = "page")]
+pub use {
+    classifier::{Answer, Classifier, DecodedBy, ModelInfo},
+    widget::Widget,
+    worker::{Decoder, Request, answer},
+};
 
 /// Runs when the module is instantiated, on the page and in the worker.
 #[wasm_bindgen(start)]
@@ -39,5 +59,5 @@ pub fn start() {
 fn throw(panic: &PanicHookInfo) {
     let message = panic.payload_as_str().unwrap_or("no message");
     let place = panic.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-    wasm_bindgen::throw_val(Failure::new("panic", format!("the classifier has a bug{place}: {message}")).into());
+    wasm_bindgen::throw_val(Failure::new(Failure::PANIC, format!("the classifier has a bug{place}: {message}")).into());
 }

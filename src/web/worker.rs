@@ -8,8 +8,13 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, ImageBitmap, ImageData, OffscreenCanvas, OffscreenCanvasRenderingContext2d, WorkerGlobalScope};
 
-use super::{Answer, Classifier, Failure, ModelInfo, classifier::to_js, dom::Bitmap, failure::sentence};
-use crate::{Pixels, decode, weights};
+use super::{
+    Answer, Classifier, Failure, ModelInfo,
+    classifier::{now, to_js},
+    dom::Bitmap,
+    failure::sentence,
+};
+use crate::{Pixels, weights};
 
 #[wasm_bindgen]
 extern "C" {
@@ -42,6 +47,17 @@ extern "C" {
     pub(super) fn frame(this: &Request) -> Option<ImageBitmap>;
     #[wasm_bindgen(method, setter)]
     fn set_frame(this: &Request, frame: &ImageBitmap);
+
+    /// The module `husky_decoder.js`.
+    #[wasm_bindgen(typescript_type = "typeof import('./husky_decoder.js')")]
+    pub type Decoder;
+
+    /// Downloads the decoders; does nothing where they are there.
+    #[wasm_bindgen(method, catch, js_name = default)]
+    async fn load(this: &Decoder) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn decode(this: &Decoder, photo: &Uint8Array, size: u32) -> Result<Vec<u8>, JsValue>;
 }
 
 impl Request {
@@ -88,13 +104,33 @@ thread_local! {
     static CLASSIFIERS: RefCell<HashMap<u32, Rc<Classifier>>> = RefCell::default();
 }
 
-/// Answers a request of the page: `worker.js` calls it for each message.
-#[wasm_bindgen]
-pub async fn answer(request: Request) -> JsValue {
-    to_js(&reply(&request).await.unwrap_or_else(Reply::Failure))
+/// Why there is no answer.
+enum Obstacle {
+    Failure(Failure),
+    /// The decoders broke and can't be used any more.
+    Broken(JsValue),
 }
 
-async fn reply(request: &Request) -> Result<Reply, Failure> {
+impl<F: Into<Failure>> From<F> for Obstacle {
+    fn from(failure: F) -> Self {
+        Self::Failure(failure.into())
+    }
+}
+
+/// Answers a request of the page: `worker.js` calls it for each message.
+///
+/// # Errors
+/// What broke in the worker: it has to be replaced.
+#[wasm_bindgen]
+pub async fn answer(request: Request, decoder: Decoder) -> Result<JsValue, JsValue> {
+    match reply(&request, &decoder).await {
+        Ok(reply) => Ok(to_js(&reply)),
+        Err(Obstacle::Failure(failure)) => Ok(to_js(&Reply::Failure(failure))),
+        Err(Obstacle::Broken(exception)) => Err(exception),
+    }
+}
+
+async fn reply(request: &Request, decoder: &Decoder) -> Result<Reply, Obstacle> {
     let frame = request.frame().map(Bitmap);
     let Some(model_file) = request.model_file() else {
         CLASSIFIERS.with_borrow_mut(|c| c.remove(&request.model()));
@@ -102,9 +138,9 @@ async fn reply(request: &Request) -> Result<Reply, Failure> {
     };
     let classifier = classifier(request.model(), &model_file).await?;
     if let Some(photo) = request.photo() {
-        classify(&classifier, &photo).await.map(Reply::Answer)
+        Ok(Reply::Answer(classify(&classifier, &photo, decoder).await?))
     } else if let Some(frame) = frame {
-        classifier.judge_frame(&image_data(frame)?).map(Reply::Answer)
+        Ok(Reply::Answer(classifier.judge_frame(&image_data(frame)?)?))
     } else {
         Ok(Reply::Info(classifier.model_info()))
     }
@@ -114,32 +150,43 @@ async fn classifier(model: u32, file: &Blob) -> Result<Rc<Classifier>, Failure> 
     if let Some(known) = CLASSIFIERS.with_borrow(|c| c.get(&model).cloned()) {
         return Ok(known);
     }
-    let loaded = Rc::new(Classifier::load(&read(file, weights::MAX_FILE as f64).await?)?);
+    let loaded = Rc::new(Classifier::load(&read(file, weights::MAX_FILE as f64).await?.to_vec())?);
     CLASSIFIERS.with_borrow_mut(|c| c.insert(model, loaded.clone()));
     Ok(loaded)
 }
 
 /// Judges a photo; in a format that this crate does not read, from the browser's own decoder.
-async fn classify(classifier: &Classifier, photo: &Blob) -> Result<Answer, Failure> {
-    let answer = classifier.judge(&read(photo, decode::MAX_FILE as f64).await?);
-    match answer {
-        Err(failure) if failure.code == "photo-format" => match decode_by_browser(photo).await {
-            Ok(bitmap) => classifier.judge_frame(&image_data(bitmap)?),
-            Err(_) => Err(failure),
+async fn classify(classifier: &Classifier, photo: &Blob, decoder: &Decoder) -> Result<Answer, Obstacle> {
+    let bytes = read(photo, Pixels::MAX_FILE as f64).await?;
+    decoder.load().await.map_err(|e| {
+        let why = sentence(&e);
+        Failure::new("decoder-download", format!("what reads photo files can't be downloaded ({why}): try again"))
+    })?;
+    let start = now();
+    let exception = match decoder.decode(&bytes, classifier.input_size()) {
+        Ok(picture) => return Ok(classifier.judge(picture, start)?),
+        Err(exception) => exception,
+    };
+    match serde_wasm_bindgen::from_value::<Failure>(exception.clone()) {
+        Ok(failure) if failure.code == "photo-format" => match decode_by_browser(photo).await {
+            Ok(bitmap) => Ok(classifier.judge_frame(&image_data(bitmap)?)?),
+            Err(_) => Err(failure.into()),
         },
-        answer => answer,
+        Ok(failure) if failure.code != Failure::PANIC => Err(failure.into()),
+        // A panic or a trap, such as too little memory.
+        _ => Err(Obstacle::Broken(exception)),
     }
 }
 
 /// A file's bytes, where they are no more than `limit`.
-async fn read(file: &Blob, limit: f64) -> Result<Vec<u8>, Failure> {
+async fn read(file: &Blob, limit: f64) -> Result<Uint8Array, Failure> {
     // One byte more shows the reader of the bytes that they are too many, and is all that is read of them.
     let unreadable = |e: JsValue| {
         Failure::new("file-unreadable", format!("the file can't be read ({}): choose it again", sentence(&e)))
     };
     let head = file.slice_with_f64_and_f64(0.0, limit + 1.0).map_err(unreadable)?;
     let buffer = JsFuture::from(head.array_buffer()).await.map_err(unreadable)?;
-    Ok(Uint8Array::new(&buffer).to_vec())
+    Ok(Uint8Array::new(&buffer))
 }
 
 async fn decode_by_browser(photo: &Blob) -> Result<Bitmap, JsValue> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use husky::decode::MAX_FILE;
+use husky::Pixels;
 use serde::Serialize;
 use walkdir::{DirEntry, WalkDir};
 
@@ -53,5 +53,5 @@ pub(crate) fn is_hidden(path: &Path) -> bool {
 /// A sentence without the file's name for what can't be read, is no file (a pipe, socket or device is not even opened),
 /// or is longer than the decoder accepts.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    read_file(path, MAX_FILE, husky::Error::PhotoTooLarge)
+    read_file(path, Pixels::MAX_FILE, husky::Error::PhotoTooLarge)
 }

@@ -22,6 +22,13 @@ const SERVICE_WORKER: &str = "service-worker.js";
 /// Stands for the version in `www/service-worker.js`.
 const VERSION: &str = "{{VERSION}}";
 
+/// What the page downloads at once: the whole crate but for the decoders of photo files.
+const PAGE: Build = Build { package: "husky", features: &["page"], relaxed_simd: false };
+/// The same with fused multiply-adds, for browsers that have them. `www/husky-module.js` chooses.
+const RELAXED: Build = Build { relaxed_simd: true, ..PAGE };
+/// What the worker downloads with the first photo file.
+const DECODER: Build = Build { features: &["decode"], ..PAGE };
+
 /// The files of a site by path, `/` between folders.
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -59,7 +66,16 @@ pub fn build(out: &Path) -> Result<()> {
     // Beside `out`, so that a rename can put it there.
     let stage = tempfile::Builder::new().prefix(".dist-").tempdir_in(parent)?;
     let site = stage.path().join("new");
-    bind(&compile("husky", &target_folder()?)?, &site)?;
+    let target = target_folder()?;
+    bind(&PAGE.compile(&target)?, "husky", &site)?;
+    bind(&DECODER.compile(&target)?, "husky_decoder", &site)?;
+    let relaxed = stage.path().join("relaxed");
+    bind(&RELAXED.compile(&target)?, "husky", &relaxed)?;
+    ensure!(
+        fs::read(relaxed.join("husky.js"))? == fs::read(site.join("husky.js"))?,
+        "the builds with and without relaxed SIMD need different JavaScript, and the page loads one"
+    );
+    fs::rename(relaxed.join("husky_bg.wasm"), site.join("husky_relaxed_bg.wasm"))?;
     copy(&root().join("www"), &site)?;
     copy(&root().join("models"), &site.join("models"))?;
     let files = read_files(&site)?;
@@ -97,29 +113,48 @@ pub fn listing(folder: &Path) -> Result<String> {
     Ok(text + &format!("{total:>10} {:>10}  total", compressed.iter().sum::<usize>()))
 }
 
-/// Compiles a package of the workspace for the browser, with `target` as cargo's target folder; returns the module's path.
-///
-/// # Errors
-/// There is no compiler for the browser and none can be set up, or the build fails.
-pub fn compile(package: &str, target: &Path) -> Result<PathBuf> {
-    let toolchain = toolchain::set_up()?;
-    let mut command = toolchain.cargo();
-    // Only the cdylib: beside an rlib, cargo does not do link-time optimisation.
-    command.args(["rustc", "--package", package, "--lib", "--crate-type", "cdylib", "--profile", "wasm"]);
-    command.args(["--target", WASM, "--config", &path_remapping()]).arg("--target-dir").arg(target);
-    run(&mut command)?;
-    Ok(target.join(WASM).join(format!("wasm/{package}.wasm")))
+/// A package of the workspace as the browser gets it.
+#[derive(Clone, Copy)]
+pub struct Build {
+    /// Its name.
+    pub package: &'static str,
+    /// Cargo features, instead of the default ones.
+    pub features: &'static [&'static str],
+    /// Whether WebAssembly's relaxed SIMD may be used.
+    pub relaxed_simd: bool,
 }
 
-/// Panic messages hold the paths of sources: make them the same on every machine.
-fn path_remapping() -> String {
-    let home = |variable: &str, folder: &str| {
-        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-        std::env::var_os(variable).map_or(home.join(folder), PathBuf::from)
-    };
-    let flags = [(root(), "/husky"), (home("CARGO_HOME", ".cargo"), "/cargo")];
-    let flags = flags.map(|(from, to)| format!("'--remap-path-prefix={}={to}'", from.display()));
-    format!("target.{WASM}.rustflags=[{}]", flags.join(", "))
+impl Build {
+    /// Compiles it with `target` as cargo's target folder; returns the module's path.
+    ///
+    /// # Errors
+    /// There is no compiler for the browser and none can be set up, or the build fails.
+    pub fn compile(self, target: &Path) -> Result<PathBuf> {
+        let toolchain = toolchain::set_up()?;
+        let mut command = toolchain.cargo();
+        // Only the cdylib: beside an rlib, cargo does not do link-time optimisation.
+        command.args(["rustc", "--package", self.package, "--lib", "--crate-type", "cdylib", "--profile", "wasm"]);
+        command.args(["--no-default-features", "--features", &self.features.join(",")]);
+        command.args(["--target", WASM, "--config", &self.rustflags()]).arg("--target-dir").arg(target);
+        run(&mut command)?;
+        Ok(target.join(WASM).join(format!("wasm/{}.wasm", self.package)))
+    }
+
+    /// Flags beside those of `.cargo/config.toml`, as an entry of cargo's configuration.
+    fn rustflags(self) -> String {
+        let home = |variable: &str, folder: &str| {
+            let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+            std::env::var_os(variable).map_or(home.join(folder), PathBuf::from)
+        };
+        // Panic messages hold the paths of sources: make them the same on every machine.
+        let paths = [(root(), "/husky"), (home("CARGO_HOME", ".cargo"), "/cargo")];
+        let mut flags: Vec<_> =
+            paths.iter().map(|(from, to)| format!("'--remap-path-prefix={}={to}'", from.display())).collect();
+        if self.relaxed_simd {
+            flags.push("'-Ctarget-feature=+relaxed-simd'".to_owned());
+        }
+        format!("target.{WASM}.rustflags=[{}]", flags.join(", "))
+    }
 }
 
 /// Where cargo builds.
@@ -130,14 +165,14 @@ pub fn target_folder() -> Result<PathBuf> {
     Ok(folder.into())
 }
 
-/// Writes the JavaScript and TypeScript side of a module, such as `husky.js`, `husky.d.ts` and `husky_bg.wasm`, into
-/// `out`.
+/// Writes a module and its JavaScript and TypeScript side, `NAME_bg.wasm`, `NAME.js` and `NAME.d.ts`, into `out`.
 ///
 /// # Errors
 /// The module is none of `wasm-bindgen`'s, or `out` cannot be written.
-pub fn bind(module: &Path, out: &Path) -> Result<()> {
+pub fn bind(module: &Path, name: &str, out: &Path) -> Result<()> {
     wasm_bindgen_cli_support::Bindgen::new()
         .input_path(module)
+        .out_name(name)
         .web(true)?
         .typescript(true)
         // The library leaves the module's address out unless told; `init()` finds the module beside the script by it.

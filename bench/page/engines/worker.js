@@ -1,7 +1,9 @@
 // The site's worker, asked as its page asks it (src/web/worker.rs).
+import { module_or_path } from "../husky/husky-module.js";
+
 export async function load(model) {
   const [module, file] = await Promise.all([
-    WebAssembly.compileStreaming(fetch("husky/husky_bg.wasm")),
+    WebAssembly.compileStreaming(fetch(module_or_path)),
     fetch(`${model.folder}/model.safetensors`).then((response) => response.blob()),
   ]);
   const worker = new Worker("husky/worker.js", { type: "module" });

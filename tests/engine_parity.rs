@@ -1,4 +1,5 @@
 //! The engine computes what candle's own operations compute. `tests/browser.rs` runs the same comparison in a browser.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used)]
 
 mod common;

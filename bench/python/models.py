@@ -24,6 +24,16 @@ def read(path):
     return spec, {name: values.astype(np.float32) for name, values in load_file(path).items()}
 
 
+def outputs(layer, kernel, length):
+    """The number of windows along a side, and the zeros before and after it, as TensorFlow has them."""
+    stride = layer.get("stride", 1)
+    if layer.get("padding", "valid") == "valid":
+        return (length - kernel) // stride + 1, (0, 0)
+    count = -(-length // stride)
+    total = max(0, (count - 1) * stride + kernel - length)
+    return count, (total // 2, total - total // 2)
+
+
 class Onnx:
     """Pictures are [batch, channels, height, width]."""
 
@@ -42,16 +52,34 @@ class Onnx:
         self.nodes.append(helper.make_node("Cast", [f"{name}.f16"], [name], to=TensorProto.FLOAT))
         return name
 
-    def conv2d(self, name, weight, bias, activation):
-        kernel, filters = weight.shape[0], weight.shape[3]
+    def conv2d(self, name, weight, bias, layer):
+        self.conv(name, weight.transpose(3, 2, 0, 1), bias, layer, group=1)
+
+    def depthwise_conv2d(self, name, weight, bias, layer):
+        self.conv(name, weight.transpose(2, 0, 1)[:, None], bias, layer, group=weight.shape[2])
+
+    def conv(self, name, weight, bias, layer, group):
+        filters, _, kernel, _ = weight.shape
+        (height, (top, bottom)), (width, (left, right)) = (outputs(layer, kernel, n) for n in self.shape[1:])
         self.add(
             "Conv",
-            self.weights(f"{name}.weight", weight.transpose(3, 2, 0, 1)),
+            self.weights(f"{name}.weight", weight),
             self.weights(f"{name}.bias", bias),
             kernel_shape=[kernel, kernel],
+            strides=[layer.get("stride", 1)] * 2,
+            pads=[top, left, bottom, right],
+            group=group,
         )
-        self.shape = (filters, self.shape[1] + 1 - kernel, self.shape[2] + 1 - kernel)
-        self.activate(activation)
+        self.shape = (filters, height, width)
+        self.activate(layer["activation"])
+
+    def add_to(self, value):
+        self.add("Add", value)
+
+    def global_average_pool2d(self):
+        self.add("GlobalAveragePool")
+        self.add("Flatten")
+        self.shape = self.shape[:1]
 
     def max_pool2d(self):
         self.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
@@ -60,18 +88,26 @@ class Onnx:
     def flatten(self):
         self.add("Flatten")
 
-    def dense(self, name, weight, bias, activation):
+    def dense(self, name, weight, bias, layer):
         if len(self.shape) == 3:
             # Flattened here channel by channel, in the file pixel by pixel.
             channels, height, width = self.shape
             weight = weight.reshape(height, width, channels, -1).transpose(2, 0, 1, 3).reshape(weight.shape)
         self.add("Gemm", self.weights(f"{name}.weight", weight), self.weights(f"{name}.bias", bias))
         self.shape = (weight.shape[1],)
-        self.activate(activation)
+        self.activate(layer["activation"])
 
     def activate(self, activation):
         if activation == "relu":
             self.add("Relu")
+        elif activation == "relu6":
+            self.add("Clip", *(self.limit(value) for value in (0.0, 6.0)))
+
+    def limit(self, value):
+        name = f"limit_{value}"
+        if all(known.name != name for known in self.initializers):
+            self.initializers.append(numpy_helper.from_array(np.array(value, np.float32), name))
+        return name
 
     def save(self, folder):
         self.nodes[-1].output[0] = "logits"
@@ -87,7 +123,7 @@ class Tfjs:
     """A graph model of the fused operations that TensorFlow's own converter makes. Pictures are
     [batch, height, width, channels]."""
 
-    ACTIVATIONS = {"linear": [], "relu": ["Relu"]}
+    ACTIVATIONS = {"linear": [], "relu": ["Relu"], "relu6": ["Relu6"]}
 
     def __init__(self, size):
         self.nodes, self.specs, self.data, self.multiplications = [], [], bytearray(), 0
@@ -127,17 +163,33 @@ class Tfjs:
             **attributes,
         )
 
-    def conv2d(self, name, weight, bias, activation):
-        kernel, filters = weight.shape[0], weight.shape[3]
-        self.shape = (self.shape[0] + 1 - kernel, self.shape[1] + 1 - kernel, filters)
-        self.multiplications += weight.size * self.shape[0] * self.shape[1]
-        one = {"list": {"i": ["1", "1", "1", "1"]}}
-        padding = {"s": base64.b64encode(b"VALID").decode()}
-        format = {"s": base64.b64encode(b"NHWC").decode()}
+    def conv2d(self, name, weight, bias, layer):
+        self.conv("_FusedConv2D", name, weight, bias, layer, weight.shape[3])
+
+    def depthwise_conv2d(self, name, weight, bias, layer):
+        self.conv("FusedDepthwiseConv2dNative", name, weight[..., None], bias, layer, weight.shape[2])
+
+    def conv(self, op, name, weight, bias, layer, filters):
+        (height, _), (width, _) = (outputs(layer, weight.shape[0], n) for n in self.shape[:2])
+        self.shape = (height, width, filters)
+        self.multiplications += weight.size * height * width
+        stride = str(layer.get("stride", 1))
+        padding = layer.get("padding", "valid").upper()
         self.fused(
-            "_FusedConv2D", name, weight, bias, activation,
-            strides=one, dilations=one, padding=padding, data_format=format,
+            op, name, weight, bias, layer["activation"],
+            strides={"list": {"i": ["1", stride, stride, "1"]}},
+            dilations={"list": {"i": ["1", "1", "1", "1"]}},
+            padding={"s": base64.b64encode(padding.encode()).decode()},
+            data_format={"s": base64.b64encode(b"NHWC").decode()},
         )
+
+    def add_to(self, value):
+        self.add("AddV2", value)
+
+    def global_average_pool2d(self):
+        axes = self.constant(f"axes_{len(self.nodes)}", np.array([1, 2]), "int32")
+        self.add("Mean", axes, keep_dims={"b": False})
+        self.shape = self.shape[2:]
 
     def max_pool2d(self):
         window = {"list": {"i": ["1", "2", "2", "1"]}}
@@ -148,11 +200,11 @@ class Tfjs:
         self.shape = (int(np.prod(self.shape)),)
         self.add("Reshape", self.constant("flatten", np.array([1, *self.shape]), "int32"))
 
-    def dense(self, name, weight, bias, activation):
+    def dense(self, name, weight, bias, layer):
         self.shape = (weight.shape[1],)
         self.multiplications += weight.size
         false = {"b": False}
-        self.fused("_FusedMatMul", name, weight, bias, activation, transpose_a=false, transpose_b=false)
+        self.fused("_FusedMatMul", name, weight, bias, layer["activation"], transpose_a=false, transpose_b=false)
 
     def save(self, folder):
         topology = {"node": self.nodes, "versions": {"producer": 1}, "library": {}}
@@ -162,27 +214,30 @@ class Tfjs:
         (folder / "tfjs.bin").write_bytes(self.data)
 
 
-def build(network, spec, tensors):
-    """Adds the spec's layers to a network of either kind."""
-    counts = {}
-    for layer in spec["architecture"]:
+def build(network, layers, tensors, counts):
+    """Adds layers to a network of either kind; `counts` has those before them by kind, which their names come from."""
+    for layer in layers:
         kind = layer["type"]
         if kind == "dropout":
             continue
-        if kind in ("max_pool2d", "flatten"):
+        if kind == "residual":
+            value = network.value
+            build(network, layer["layers"], tensors, counts)
+            network.add_to(value)
+        elif kind in ("max_pool2d", "flatten", "global_average_pool2d"):
             getattr(network, kind)()
-            continue
-        counts[kind] = counts.get(kind, 0) + 1
-        name = f"{kind}_{counts[kind]}"
-        getattr(network, kind)(name, tensors[f"{name}.weight"], tensors[f"{name}.bias"], layer["activation"])
+        else:
+            counts[kind] = counts.get(kind, 0) + 1
+            name = f"{kind}_{counts[kind]}"
+            getattr(network, kind)(name, tensors[f"{name}.weight"], tensors[f"{name}.bias"], layer)
     return network
 
 
 def main(model, folder):
     spec, tensors = read(model)
     size = spec["input"]["size"]
-    build(Onnx(size), spec, tensors).save(folder)
-    tfjs = build(Tfjs(size), spec, tensors)
+    build(Onnx(size), spec["architecture"], tensors, {}).save(folder)
+    tfjs = build(Tfjs(size), spec["architecture"], tensors, {})
     tfjs.save(folder)
     normalisation = {name: spec["input"][name] for name in ("size", "mean", "scale")}
     print(json.dumps({**normalisation, "temperature": spec["temperature"], "multiplications": tfjs.multiplications}))

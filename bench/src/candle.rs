@@ -3,7 +3,7 @@
 use candle_core::{Device, Error, Result, Tensor};
 use husky::{
     Spec, Weights,
-    spec::{Op, Parameters},
+    spec::{Activation, Op, Parameters, Shape, Step, Window},
 };
 
 /// A network with its weights.
@@ -13,8 +13,13 @@ pub struct Network {
 }
 
 enum Layer {
-    Conv { weight: Tensor, bias: Tensor, relu: bool, pool: bool },
-    Dense { weight: Tensor, bias: Tensor, relu: bool },
+    Conv { weight: Tensor, bias: Tensor, groups: usize, stride: usize, padding: [[usize; 2]; 2] },
+    Dense { weight: Tensor, bias: Tensor },
+    Relu,
+    Relu6,
+    MaxPool,
+    Residual(Vec<Self>),
+    Mean,
     Flatten,
 }
 
@@ -24,24 +29,8 @@ impl Network {
     /// # Errors
     /// The spec is wrong, or candle's.
     pub fn new(spec: &Spec, weights: &Weights) -> Result<Self> {
-        let mut layers = Vec::new();
-        for step in spec.steps().map_err(Error::wrap)? {
-            match step.op {
-                Op::Conv2d { parameters, relu, pool, .. } => {
-                    let (weight, bias) = load(&parameters, weights)?;
-                    // [kernel, kernel, in, out] becomes [out, in, kernel, kernel].
-                    let weight = weight.permute((3, 2, 0, 1))?.contiguous()?;
-                    layers.push(Layer::Conv { weight, bias: bias.reshape((1, (), 1, 1))?, relu, pool });
-                }
-                Op::Dense { parameters, relu } => {
-                    let (weight, bias) = load(&parameters, weights)?;
-                    layers.push(Layer::Dense { weight, bias, relu });
-                }
-                Op::Flatten => layers.push(Layer::Flatten),
-                Op::Dropout { .. } => {}
-            }
-        }
-        Ok(Self { layers, size: spec.input.size as usize })
+        let steps = spec.steps().map_err(Error::wrap)?;
+        Ok(Self { layers: layers(&steps, weights)?, size: spec.input.size as usize })
     }
 
     /// The network's input from normalised values, `[size, size, 3]`.
@@ -57,23 +46,82 @@ impl Network {
     /// # Errors
     /// Candle's.
     pub fn logit(&self, input: &Tensor) -> Result<f32> {
-        let mut x = input.clone();
-        for layer in &self.layers {
-            x = match layer {
-                Layer::Conv { weight, bias, relu, pool } => {
-                    let x = x.conv2d(weight, 0, 1, 1, 1)?.broadcast_add(bias)?;
-                    let x = if *relu { x.relu()? } else { x };
-                    if *pool { x.max_pool2d(2)? } else { x }
-                }
-                Layer::Dense { weight, bias, relu } => {
-                    let x = x.matmul(weight)?.broadcast_add(bias)?;
-                    if *relu { x.relu()? } else { x }
-                }
-                Layer::Flatten => x.permute((0, 2, 3, 1))?.flatten_from(1)?,
-            };
-        }
-        x.flatten_all()?.get(0)?.to_scalar()
+        forward(&self.layers, input)?.flatten_all()?.get(0)?.to_scalar()
     }
+}
+
+fn layers(steps: &[Step], weights: &Weights) -> Result<Vec<Layer>> {
+    let mut layers = Vec::new();
+    for step in steps {
+        match &step.op {
+            Op::Conv2d { parameters, window, activation, pool } => {
+                let (weight, bias) = load(parameters, weights)?;
+                // [kernel, kernel, in, out] becomes [out, in, kernel, kernel].
+                let weight = weight.permute((3, 2, 0, 1))?.contiguous()?;
+                layers.push(conv(weight, &bias, 1, *window, step.input)?);
+                layers.extend(activated(*activation));
+                layers.extend(pool.then_some(Layer::MaxPool));
+            }
+            Op::DepthwiseConv2d { parameters, window, activation } => {
+                let (weight, bias) = load(parameters, weights)?;
+                // [kernel, kernel, channels] becomes [channels, 1, kernel, kernel].
+                let weight = weight.permute((2, 0, 1))?.unsqueeze(1)?.contiguous()?;
+                let channels = parameters.bias_len();
+                layers.push(conv(weight, &bias, channels, *window, step.input)?);
+                layers.extend(activated(*activation));
+            }
+            Op::Residual { steps } => layers.push(Layer::Residual(self::layers(steps, weights)?)),
+            Op::GlobalAveragePool2d => layers.push(Layer::Mean),
+            Op::Dense { parameters, activation } => {
+                let (weight, bias) = load(parameters, weights)?;
+                layers.push(Layer::Dense { weight, bias });
+                layers.extend(activated(*activation));
+            }
+            Op::Flatten => layers.push(Layer::Flatten),
+            Op::Dropout { .. } => {}
+        }
+    }
+    Ok(layers)
+}
+
+fn conv(weight: Tensor, bias: &Tensor, groups: usize, window: Window, input: Shape) -> Result<Layer> {
+    let Shape::Image { height, width, .. } = input else { candle_core::bail!("a convolution reads a picture") };
+    let padding = [window.margins(height), window.margins(width)];
+    Ok(Layer::Conv { weight, bias: bias.reshape((1, (), 1, 1))?, groups, stride: window.stride, padding })
+}
+
+fn activated(activation: Activation) -> Option<Layer> {
+    match activation {
+        Activation::Linear => None,
+        Activation::Relu => Some(Layer::Relu),
+        Activation::Relu6 => Some(Layer::Relu6),
+    }
+}
+
+fn forward(layers: &[Layer], input: &Tensor) -> Result<Tensor> {
+    let mut x = input.clone();
+    for layer in layers {
+        x = match layer {
+            Layer::Conv { weight, bias, groups, stride, padding: [rows, columns] } => {
+                // candle pads alike on all sides, and where that serves it is faster.
+                let alike = rows[0] == rows[1] && rows == columns;
+                let (x, padding) = if alike {
+                    (x, rows[0])
+                } else {
+                    (x.pad_with_zeros(2, rows[0], rows[1])?.pad_with_zeros(3, columns[0], columns[1])?, 0)
+                };
+                x.conv2d(weight, padding, *stride, 1, *groups)?.broadcast_add(bias)?
+            }
+            Layer::Dense { weight, bias } => x.matmul(weight)?.broadcast_add(bias)?,
+            Layer::Relu => x.relu()?,
+            Layer::Relu6 => x.clamp(0_f32, 6_f32)?,
+            Layer::MaxPool => x.max_pool2d(2)?,
+            Layer::Residual(layers) => (forward(layers, &x)? + x)?,
+            Layer::Mean => x.mean((2, 3))?,
+            Layer::Flatten => x.permute((0, 2, 3, 1))?.flatten_from(1)?,
+        };
+    }
+    Ok(x)
 }
 
 fn load(parameters: &Parameters, weights: &Weights) -> Result<(Tensor, Tensor)> {

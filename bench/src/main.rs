@@ -2,6 +2,7 @@
 
 mod browser;
 mod driver;
+mod lite0;
 mod memory;
 mod models;
 mod native;

@@ -11,13 +11,15 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use xtask::process::{read, root};
 
-use crate::peers;
+use crate::{lite0, peers};
 
 /// A network to measure.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Model {
     /// The article's, with the weights that ship.
     Classic,
+    /// EfficientNet-Lite0 at 224 pixels, with random weights.
+    Lite0,
 }
 
 /// A model's files for all engines, and what it takes to feed them.
@@ -43,13 +45,18 @@ impl Model {
     pub fn name(self) -> &'static str {
         match self {
             Self::Classic => "classic",
+            Self::Lite0 => "lite0",
         }
     }
 
-    /// The model file as it ships: half precision.
-    fn path(self) -> PathBuf {
+    /// The model file, in half precision.
+    fn bytes(self) -> Result<Vec<u8>> {
         match self {
-            Self::Classic => root().join("models/classic.safetensors"),
+            Self::Classic => {
+                let path = root().join("models/classic.safetensors");
+                fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))
+            }
+            Self::Lite0 => lite0::model(224),
         }
     }
 
@@ -61,7 +68,7 @@ impl Model {
         let folder = folder.join(self.name());
         fs::create_dir_all(&folder)?;
         let path = folder.join("model.safetensors");
-        fs::copy(self.path(), &path).with_context(|| format!("{} cannot be copied", self.path().display()))?;
+        fs::write(&path, self.bytes()?)?;
         let script = peers::sources().join("python/models.py");
         let facts = read(Command::new(python).arg(script).arg(path).arg(&folder))?;
         Ok(Files { folder, ..serde_json::from_str(&facts)? })

@@ -54,7 +54,7 @@ impl Trainer {
         let messages = read(cargo().args(build))?;
         let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let programs = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-        let program = programs.last().context("cargo named no benchmark")?;
+        let program = programs.next_back().context("cargo named no benchmark")?;
         Ok(Self {
             title: "Husky AI".into(),
             program,

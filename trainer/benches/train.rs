@@ -6,8 +6,6 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Optimizer as _;
-use husky::Spec;
-use husky::spec::Provenance;
 use trainer::network::Network;
 use trainer::ops::{CrossEntropy, DropoutKey};
 use trainer::optimizer::{Algorithm, Optimizer, Settings};
@@ -16,15 +14,7 @@ use trainer::presets::Preset;
 fn main() -> Result<()> {
     let numbers: Vec<u64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let [batch, steps] = numbers[..] else { anyhow::bail!("usage: train BATCH STEPS") };
-    let spec = Spec {
-        name: "classic".into(),
-        input: Preset::Classic.input(),
-        architecture: Preset::Classic.architecture(2),
-        labels: vec!["yes".into(), "no".into()],
-        temperature: 1.0,
-        threshold: 0.5,
-        provenance: Provenance::default(),
-    };
+    let spec = Preset::Classic.spec(vec!["yes".into(), "no".into()]);
     let network = Network::new(&spec, 1)?;
     let settings = Settings { algorithm: Algorithm::Adam, learning_rate: 5e-4, momentum: 0.0 };
     let mut optimizer = Optimizer::new(network.parameters().values().cloned().collect(), settings)?;

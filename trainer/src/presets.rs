@@ -1,7 +1,8 @@
 //! The architectures and inputs that have a name.
 
 use clap::ValueEnum;
-use husky::spec::{Activation, Architecture, Input, Layer, Padding, Resize};
+use husky::Spec;
+use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize};
 use serde::{Deserialize, Serialize};
 
 /// A network with a name.
@@ -47,6 +48,19 @@ impl Preset {
                 blocks.chain([Layer::Flatten, output]).collect()
             }
         })
+    }
+
+    /// An untrained model for these labels: nothing calibrated, and no word yet of where it comes from.
+    pub fn spec(self, labels: Vec<String>) -> Spec {
+        Spec {
+            name: self.name().into(),
+            input: self.input(),
+            architecture: self.architecture(labels.len()),
+            labels,
+            temperature: 1.0,
+            threshold: 0.5,
+            provenance: Provenance::default(),
+        }
     }
 
     /// What the network is fed: pixels scaled to `0..=1`; 128x128 of them as in the article.

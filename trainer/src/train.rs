@@ -81,7 +81,6 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
 
 struct Run<'a> {
     folder: &'a Path,
-    config: Config,
     data: Dataset,
     loader: Loader,
     spec: Spec,
@@ -143,59 +142,50 @@ impl<'a> Run<'a> {
         run.report_skipped()?;
         let path = folder.join("checkpoint.safetensors");
         if path.exists() {
-            let config = run.state.config;
-            run.state = checkpoint::load(&path, &run.network, &mut run.optimizer)?;
+            let saved = checkpoint::load(&path, &run.network, &mut run.optimizer)?;
             ensure!(
-                config.steps_alike(&run.state.config),
+                run.state.config.steps_alike(&saved.config),
                 "{}: was changed since the run began: put back all but data, epochs, patience and desired_accuracy, or train anew with --config and --out",
                 file.display()
             );
             ensure!(
-                run.state.photos_sha256 == run.spec.provenance.data,
+                saved.photos_sha256 == run.spec.provenance.data,
                 "{}: the photos changed since the run began; train anew with another --out",
-                run.config.data.display()
+                run.state.config.data.display()
             );
-            run.state.config = config;
+            run.state = State { config: run.state.config, ..saved };
         }
         Ok(run)
     }
 
     fn new(folder: &'a Path, config: Config) -> Result<Self> {
-        let input = config.preset.input();
         let options = dataset::Options {
             seed: config.seed,
             validation_fraction: config.validation_fraction,
             positive: config.positive.clone(),
         };
-        let data = Dataset::open(&config.data, input.size, &options)?;
-        let spec = Spec {
-            name: config.preset.name().into(),
-            input,
-            architecture: config.preset.architecture(data.labels.len()),
-            labels: data.labels.clone(),
-            temperature: 1.0,
-            threshold: 0.5,
-            provenance: Provenance {
-                version: env!("CARGO_PKG_VERSION").into(),
-                date: config.date.clone(),
-                seed: config.seed,
-                epoch: 0,
-                data: data.manifest_sha256(),
-                training_photos: data.training.counts(),
-                validation_photos: data.validation.counts(),
-            },
+        let data = Dataset::open(&config.data, config.preset.input().size, &options)?;
+        let mut spec = config.preset.spec(data.labels.clone());
+        spec.provenance = Provenance {
+            version: env!("CARGO_PKG_VERSION").into(),
+            date: config.date.clone(),
+            seed: config.seed,
+            epoch: 0,
+            data: data.manifest_sha256(),
+            training_photos: data.training.counts(),
+            validation_photos: data.validation.counts(),
         };
         let network = Network::new(&spec, config.seed)?;
         let parameters = network.parameters().values().cloned().collect();
         let optimizer = Optimizer::new(parameters, config.optimizer_settings())?;
-        let state = State::new(config.clone(), spec.provenance.data.clone());
+        let state = State::new(config, spec.provenance.data.clone());
         let loader = Loader::new(loader::Options {
-            seed: config.seed,
-            batch_size: config.batch_size,
+            seed: state.config.seed,
+            batch_size: state.config.batch_size,
             input: spec.input.clone(),
-            augmentation: Some(config.augmentation),
+            augmentation: Some(state.config.augmentation),
         })?;
-        Ok(Self { folder, config, data, loader, spec, network, optimizer, state })
+        Ok(Self { folder, data, loader, spec, network, optimizer, state })
     }
 
     fn report_skipped(&self) -> Result<()> {
@@ -217,9 +207,9 @@ impl<'a> Run<'a> {
             }
         })?;
         eprintln!("{}", self.summary());
-        while self.state.epoch <= self.config.epochs && self.reason_to_stop().is_none() {
-            let mut progress = EpochProgress::new(&self.config, &self.state);
-            let (first, steps) = (self.state.step as usize, self.config.steps_per_epoch as usize);
+        while self.state.epoch <= self.state.config.epochs && self.reason_to_stop().is_none() {
+            let mut progress = EpochProgress::new(&self.state);
+            let (first, steps) = (self.state.step as usize, self.state.config.steps_per_epoch as usize);
             for batch in self.loader.epoch(&self.data.training, (self.state.epoch - 1).into(), first..steps, steps)? {
                 self.step(batch?)?;
                 progress.step(&self.state);
@@ -240,7 +230,7 @@ impl<'a> Run<'a> {
 
     /// What is about to be done, in one line: a wrong folder or label is seen before hours are spent on it.
     fn summary(&self) -> String {
-        let Self { config, data, network, .. } = self;
+        let Self { data, network, .. } = self;
         let photos = |split: &dataset::Split| {
             let counts = data.labels.iter().zip(split.counts()).map(|(label, count)| format!("{count} {label}"));
             counts.collect::<Vec<_>>().join(", ")
@@ -248,7 +238,7 @@ impl<'a> Run<'a> {
         let parameters: usize = network.parameters().values().map(|parameter| parameter.elem_count()).sum();
         format!(
             "{}, {} parameters; training: {}; validation: {}",
-            config.preset.name(),
+            self.state.config.preset.name(),
             HumanCount(parameters as u64),
             photos(&data.training),
             photos(&data.validation)
@@ -257,7 +247,7 @@ impl<'a> Run<'a> {
 
     /// One batch forward, backward, and a step downhill.
     fn step(&mut self, batch: Batch) -> Result<()> {
-        let config = &self.config;
+        let config = &self.state.config;
         let key = DropoutKey { seed: config.seed, epoch: self.state.epoch.into(), first_sample: batch.first as u64 };
         let count = batch.labels.len();
         let logits = self.network.forward(&self.input(batch.inputs, count)?, Some(key))?;
@@ -321,7 +311,7 @@ impl<'a> Run<'a> {
     /// done again, alike, from the one before.
     fn finish_epoch(&mut self, validation: &Validation) -> Result<()> {
         let state = &mut self.state;
-        let photos = u64::from(state.step) * self.config.batch_size as u64;
+        let photos = u64::from(state.step) * state.config.batch_size as u64;
         state.history.push(Epoch {
             epoch: state.epoch,
             loss: state.loss_sum / f64::from(state.step),
@@ -352,16 +342,16 @@ impl<'a> Run<'a> {
     fn reason_to_stop(&self) -> Option<String> {
         let last = self.state.history.last()?;
         let best = self.state.best()?;
-        if last.accuracy > self.config.desired_accuracy {
+        if last.accuracy > self.state.config.desired_accuracy {
             return Some(format!(
                 "epoch {}: the training accuracy {:.4} passed --desired-accuracy {}",
-                last.epoch, last.accuracy, self.config.desired_accuracy
+                last.epoch, last.accuracy, self.state.config.desired_accuracy
             ));
         }
-        (last.epoch - best.epoch >= self.config.patience).then(|| {
+        (last.epoch - best.epoch >= self.state.config.patience).then(|| {
             format!(
                 "the validation loss has not fallen for {} epochs; epoch {} is kept",
-                self.config.patience, best.epoch
+                self.state.config.patience, best.epoch
             )
         })
     }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::checkpoint::State;
-use crate::config::Config;
 
 /// Seconds between two lines where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
@@ -24,7 +23,8 @@ pub struct EpochProgress {
 
 impl EpochProgress {
     /// The epoch that `state` is in.
-    pub fn new(config: &Config, state: &State) -> Self {
+    pub fn new(state: &State) -> Self {
+        let config = &state.config;
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}");
             ProgressBar::new(config.steps_per_epoch.into())

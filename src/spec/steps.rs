@@ -279,8 +279,11 @@ fn fuse_pool(before: Option<&mut Step>, shape: Shape) -> std::result::Result<Sha
 }
 
 impl Window {
-    /// Windows down and across a picture; the error is the reason why there are none.
-    fn outputs(self, height: usize, width: usize) -> std::result::Result<(usize, usize), &'static str> {
+    /// Windows down and across a picture.
+    ///
+    /// # Errors
+    /// The reason why there are none.
+    pub fn outputs(self, height: usize, width: usize) -> std::result::Result<(usize, usize), &'static str> {
         if self.kernel == 0 {
             return Err("has no window");
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Result, Tensor, Var, bail};
-use husky::spec::{Activation, Op, Parameters, Shape, Spec, Step};
+use husky::spec::{Op, Parameters, Shape, Spec, Step};
 use rand::RngExt;
 
 use crate::ops::{Conv2d, Dense, Dropout, DropoutKey};
@@ -62,28 +62,35 @@ impl Network {
     pub fn forward(&self, input: &Tensor, dropout: Option<DropoutKey>) -> Result<Tensor> {
         let mut x = input.clone();
         let mut dropouts = 0;
-        for step in &self.steps {
+        let mut steps = self.steps.iter().peekable();
+        while let Some(step) = steps.next() {
+            let mut next_dropout = |rate: f32| {
+                let layer = dropouts;
+                dropouts += 1;
+                dropout.map(|key| Dropout::new(rate, layer, key))
+            };
             x = match &step.op {
-                Op::Conv2d { parameters, activation, pool, .. } => {
+                Op::Conv2d { parameters, window, activation, pool } => {
                     let (weight, bias) = self.tensors(parameters, dropout.is_some());
-                    x.apply_op3(&weight, &bias, Conv2d::new(*activation == Activation::Relu, *pool))?
+                    // A dropout that follows is fused: it costs a pass over the memory less each way.
+                    let dropout = match steps.next_if(|next| matches!(next.op, Op::Dropout { .. })) {
+                        Some(Step { op: Op::Dropout { rate }, .. }) => next_dropout(*rate),
+                        _ => None,
+                    };
+                    x.apply_op3(&weight, &bias, Conv2d::new(*window, *activation, *pool, dropout))?
                 }
                 Op::Dense { parameters, activation } => {
                     let (weight, bias) = self.tensors(parameters, dropout.is_some());
-                    x.apply_op3(&weight, &bias, Dense::new(*activation == Activation::Relu))?
+                    x.apply_op3(&weight, &bias, Dense::new(*activation))?
                 }
                 Op::DepthwiseConv2d { .. } | Op::Residual { .. } | Op::GlobalAveragePool2d => {
                     bail!("this layer can't be trained yet")
                 }
                 Op::Flatten => x.flatten_from(1)?,
-                Op::Dropout { rate } => {
-                    let layer = dropouts;
-                    dropouts += 1;
-                    match dropout {
-                        None => x,
-                        Some(key) => x.apply_op1(Dropout::new(*rate, layer, key))?,
-                    }
-                }
+                Op::Dropout { rate } => match next_dropout(*rate) {
+                    None => x,
+                    Some(op) => x.apply_op1(op)?,
+                },
             };
             debug_assert_eq!(x.dims()[1..], dimensions(step.output));
         }
@@ -124,22 +131,12 @@ fn glorot_uniform(parameters: &Parameters, seed: u64, index: u64) -> Vec<f32> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use husky::spec::Provenance;
-
     use super::*;
     use crate::presets::Preset;
 
     #[test]
     fn fresh_parameters_are_kerass() {
-        let spec = Spec {
-            name: "classic".into(),
-            input: Preset::Classic.input(),
-            architecture: Preset::Classic.architecture(2),
-            labels: vec!["yes".into(), "no".into()],
-            temperature: 1.0,
-            threshold: 0.5,
-            provenance: Provenance::default(),
-        };
+        let spec = Preset::Classic.spec(vec!["yes".into(), "no".into()]);
         let values = |seed: u64, name: &str| -> Vec<f32> {
             Network::new(&spec, seed).unwrap().parameters()[name].flatten_all().unwrap().to_vec1().unwrap()
         };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use husky::Spec;
-use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize, Step};
+use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize, Step, Window};
 use rand::{RngExt, SeedableRng};
 use trainer::network::Network;
 use trainer::ops::{Conv2d, CrossEntropy, Dense, Dropout, DropoutKey};
@@ -49,46 +49,80 @@ fn check(inputs: &[&Var], f: impl Fn() -> Result<Tensor>) {
     }
 }
 
+fn window(kernel: usize, stride: usize, padding: Padding) -> Window {
+    Window { kernel, stride, padding }
+}
+
 #[test]
 fn conv2d() {
-    // More pictures than one task takes, odd sizes whose last row and column the pool drops, windows of 1, 2, 3 and 5.
-    for (batch, height, width, channels, kernel, filters) in
-        [(5, 7, 6, 2, 3, 3), (1, 8, 9, 3, 2, 4), (2, 5, 4, 3, 1, 2), (1, 9, 8, 1, 5, 1)]
-    {
-        for (relu, pool) in [(false, false), (true, false), (false, true), (true, true)] {
-            let x = random(1, &[batch, height, width, channels]);
-            let weight = random(2, &[kernel, kernel, channels, filters]);
+    let (valid, same) = (Padding::Valid, Padding::Same);
+    // More pictures than one task takes, odd sizes whose last row and column the pool drops, windows that are larger than
+    // the picture; the last two go Winograd's way, with channels that fill no whole vectors and tiles that end outside.
+    for (shape, window, filters) in [
+        ([5, 7, 6, 2], window(3, 1, valid), 3),
+        ([1, 8, 9, 3], window(2, 1, valid), 4),
+        ([2, 5, 4, 3], window(1, 1, valid), 2),
+        ([1, 9, 8, 1], window(5, 1, valid), 9),
+        ([1, 6, 7, 2], window(3, 2, same), 3),
+        ([1, 7, 6, 2], window(3, 2, same), 3),
+        ([1, 5, 7, 2], window(5, 2, same), 2),
+        ([1, 4, 5, 2], window(2, 1, same), 2),
+        ([1, 3, 2, 2], window(5, 1, same), 2),
+        ([1, 6, 7, 16], window(3, 1, valid), 17),
+        ([1, 5, 3, 17], window(3, 1, same), 16),
+    ] {
+        for (activation, pool, dropout) in [
+            (Activation::Linear, false, false),
+            (Activation::Relu, false, true),
+            (Activation::Linear, true, true),
+            (Activation::Relu, true, false),
+            (Activation::Relu6, false, false),
+        ] {
+            let [_, height, width, channels] = shape;
+            let (rows, columns) = window.outputs(height, width).unwrap();
+            if pool && rows.min(columns) < 2 {
+                continue;
+            }
+            // Some beyond 6.
+            let x = Var::from_tensor(&(random(1, &shape).as_tensor() * 4.0).unwrap()).unwrap();
+            let weight = random(2, &[window.kernel, window.kernel, channels, filters]);
             let bias = random(3, &[filters]);
-            check(&[&x, &weight, &bias], || Ok(weighted_sum(&x.apply_op3(&weight, &bias, Conv2d::new(relu, pool))?)));
+            let dropout = dropout.then(|| Dropout::new(0.4, 0, KEY));
+            let op = || Conv2d::new(window, activation, pool, dropout);
+            check(&[&x, &weight, &bias], || Ok(weighted_sum(&x.apply_op3(&weight, &bias, op())?)));
         }
     }
 }
 
 #[test]
 fn conv2d_equals_candle() {
-    // Wide enough for several bands.
-    let (x, weight, bias) = (random(1, &[2, 70, 66, 3]), random(2, &[3, 3, 3, 5]), random(3, &[5]));
-    let ours = x.apply_op3(&weight, &bias, Conv2d::new(true, true)).unwrap();
-    let x = x.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
-    let weight = weight.permute((3, 2, 0, 1)).unwrap().contiguous().unwrap();
-    let theirs = x.conv2d(&weight, 0, 1, 1, 1).unwrap();
-    let theirs = theirs.broadcast_add(&bias.reshape((1, 5, 1, 1)).unwrap()).unwrap().relu().unwrap();
-    let theirs = theirs.max_pool2d(2).unwrap().permute((0, 2, 3, 1)).unwrap();
-    let difference = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
-    assert!(difference < 1e-12, "{difference}");
+    // Wide enough for several bands; im2col and Winograd.
+    for (channels, filters) in [(3, 5), (18, 20)] {
+        let x = random(1, &[2, 70, 66, channels]);
+        let (weight, bias) = (random(2, &[3, 3, channels, filters]), random(3, &[filters]));
+        let op = Conv2d::new(window(3, 1, Padding::Valid), Activation::Relu, true, None);
+        let ours = x.apply_op3(&weight, &bias, op).unwrap();
+        let x = x.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
+        let weight = weight.permute((3, 2, 0, 1)).unwrap().contiguous().unwrap();
+        let theirs = x.conv2d(&weight, 0, 1, 1, 1).unwrap();
+        let theirs = theirs.broadcast_add(&bias.reshape((1, filters, 1, 1)).unwrap()).unwrap().relu().unwrap();
+        let theirs = theirs.max_pool2d(2).unwrap().permute((0, 2, 3, 1)).unwrap();
+        let difference = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+        assert!(difference < 1e-12, "{difference}");
+    }
 }
 
 #[test]
 fn dense_layer() {
     // More inputs and pictures than one task takes, and a small one for every value.
     for (batch, inputs, units) in [(3, 5, 4), (1, 1, 1), (17, 3, 2)] {
-        for relu in [false, true] {
+        for activation in [Activation::Linear, Activation::Relu, Activation::Relu6] {
             let (x, weight, bias) = (random(1, &[batch, inputs]), random(2, &[inputs, units]), random(3, &[units]));
-            check(&[&x, &weight, &bias], || Ok(weighted_sum(&x.apply_op3(&weight, &bias, Dense::new(relu))?)));
+            check(&[&x, &weight, &bias], || Ok(weighted_sum(&x.apply_op3(&weight, &bias, Dense::new(activation))?)));
         }
     }
     let (x, weight, bias) = (random(1, &[2, 5000]), random(2, &[5000, 3]), random(3, &[3]));
-    let ours = x.apply_op3(&weight, &bias, Dense::new(false)).unwrap();
+    let ours = x.apply_op3(&weight, &bias, Dense::new(Activation::Linear)).unwrap();
     let theirs = x.matmul(&weight).unwrap().broadcast_add(&bias).unwrap();
     let difference = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
     assert!(difference < 1e-10, "{difference}");

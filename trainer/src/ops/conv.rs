@@ -1,38 +1,46 @@
-//! Convolution, bias, ReLU and 2x2 max pool in one operation.
+//! Convolution, bias, activation, 2x2 max pool and dropout in one operation.
 //!
-//! In `[height, width, channels]` order the window row of one output pixel is a run of `kernel * channels` neighbouring
-//! values, and the next pixel's run starts `channels` later. So a convolution is `kernel` plain matrix products over
-//! overlapping rows, without an im2col copy. Pixels at the right edge, whose window would wrap into the next row, are
-//! computed as well and ignored.
+//! A picture goes through in bands of rows. The sums of a band are computed in one of two ways, [`direct`] or [`winograd`],
+//! and finished while they are in the cache.
 
+mod direct;
+mod winograd;
+
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use fearless_simd::{Level, dispatch as vectorize, prelude::*};
+use husky::spec::{Activation, Window};
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, multiply};
-use super::{add, dispatch, dtype, tensor, values, with_values};
+use super::simd::{Real, lanes, load, splat, store};
+use super::{Dropout, add, dispatch, dtype, limits, tensor, values, with_values};
 
 /// Images whose weight gradients one task adds up. Fixed, so that the order of the sums is.
 const IMAGES_PER_TASK: usize = 4;
-/// Output pixels computed at a time: their sums stay in the cache until they are pooled.
-const BAND: usize = 1024;
 
-/// `x [batch, h, w, in] * weight [k, k, in, out] + bias [out]`, stride 1, no padding, then ReLU and 2x2 max pool where asked.
-/// The result is `[batch, h - k + 1, w - k + 1, out]`, with `pool` half of that, an odd last row or column dropped.
+/// `x [batch, h, w, in] * weight [k, k, in, out] + bias [out]`, then the activation and, where asked, 2x2 max pool and
+/// dropout. The result is `[batch, rows, columns, out]`, with `pool` half of the windows' rows and columns, an odd last one
+/// dropped.
 ///
-/// One value is good for one call: it keeps which pixel won each window for the way back.
+/// One value is good for one call: it keeps the gradients' routes for the way back.
 pub struct Conv2d {
-    relu: bool,
+    window: Window,
+    activation: Activation,
     pool: bool,
-    /// For each pooled value, which of the window's four pixels was the largest: `2 * row + column`.
-    winners: OnceLock<Vec<u8>>,
+    dropout: Option<Dropout>,
+    routes: OnceLock<Vec<Route>>,
 }
+
+/// For a vector of results and each place of the pool's window, row by row: which values came from there and pass the
+/// gradient on, a bit each. Without a pool there is one place.
+type Route = [u16; 4];
 
 impl Conv2d {
     /// The operation, with what follows the sum.
-    pub fn new(relu: bool, pool: bool) -> Self {
-        Self { relu, pool, winners: OnceLock::new() }
+    pub fn new(window: Window, activation: Activation, pool: bool, dropout: Option<Dropout>) -> Self {
+        Self { window, activation, pool, dropout, routes: OnceLock::new() }
     }
 }
 
@@ -44,9 +52,24 @@ struct Geometry {
     width: usize,
     channels: usize,
     kernel: usize,
+    stride: usize,
+    /// Rows and columns of zeros before the picture.
+    top: usize,
+    left: usize,
     filters: usize,
-    relu: bool,
+    /// Rows and columns of the result.
+    output: (usize, usize),
+    /// Columns of a band of sums; those that no result needs are at the end.
+    pitch: usize,
+    activation: Activation,
     pool: bool,
+}
+
+/// Some rows of sums.
+#[derive(Clone, Copy)]
+struct Rows {
+    first: usize,
+    count: usize,
 }
 
 impl Geometry {
@@ -54,22 +77,56 @@ impl Geometry {
         let (&[batch, height, width, channels], &[kernel, columns, depth, filters]) = (x, weight) else {
             bail!("conv2d wants [batch, h, w, in] and [k, k, in, out], not {x:?} and {weight:?}")
         };
-        let smallest = kernel + usize::from(op.pool);
-        if kernel == 0 || columns != kernel || depth != channels || bias != [filters] || smallest > height.min(width) {
+        let square = kernel == op.window.kernel && columns == kernel;
+        let (Ok((rows, columns)), true) = (op.window.outputs(height, width), square) else {
+            bail!("conv2d cannot put the window {:?} of {weight:?} on {x:?}", op.window)
+        };
+        let output = if op.pool { (rows / 2, columns / 2) } else { (rows, columns) };
+        if depth != channels || bias != [filters] || batch * channels * filters * output.0 * output.1 == 0 {
             bail!("conv2d cannot combine {x:?}, {weight:?} and {bias:?}")
         }
-        Ok(Self { batch, height, width, channels, kernel, filters, relu: op.relu, pool: op.pool })
+        let mut g = Self {
+            batch,
+            height,
+            width,
+            channels,
+            kernel,
+            stride: op.window.stride,
+            top: op.window.margins(height)[0],
+            left: op.window.margins(width)[0],
+            filters,
+            output,
+            pitch: 0,
+            activation: op.activation,
+            pool: op.pool,
+        };
+        g.pitch = if winograd::serves(g) { g.columns().next_multiple_of(winograd::SUMS) } else { g.columns() };
+        Ok(g)
     }
 
-    /// Rows and columns before the pool.
-    fn sums(&self) -> (usize, usize) {
-        (self.height + 1 - self.kernel, self.width + 1 - self.kernel)
+    /// Sums a side of the pool's window.
+    fn side(&self) -> usize {
+        if self.pool { 2 } else { 1 }
     }
 
-    /// Rows and columns of the result.
-    fn output(&self) -> (usize, usize) {
-        let (rows, columns) = self.sums();
-        if self.pool { (rows / 2, columns / 2) } else { (rows, columns) }
+    /// Columns of sums that the result needs.
+    fn columns(&self) -> usize {
+        self.output.1 * self.side()
+    }
+
+    /// Rows of sums that the result needs, in bands.
+    fn bands(self) -> impl Iterator<Item = Rows> {
+        let rows = self.output.0 * self.side();
+        let band = if winograd::serves(self) { winograd::band(self) } else { direct::band(self) };
+        let band = band.next_multiple_of(self.side());
+        (0..rows).step_by(band).map(move |first| Rows { first, count: band.min(rows - first) })
+    }
+
+    /// The pixel at a row and column that are counted from the padding's corner, if it lies in the picture.
+    #[inline(always)]
+    fn pixel(&self, row: usize, column: usize) -> Option<usize> {
+        let (row, column) = (row.wrapping_sub(self.top), column.wrapping_sub(self.left));
+        if row < self.height && column < self.width { Some(row * self.width + column) } else { None }
     }
 
     fn input_len(&self) -> usize {
@@ -77,19 +134,19 @@ impl Geometry {
     }
 
     fn output_len(&self) -> usize {
-        let (rows, columns) = self.output();
-        rows * columns * self.filters
+        self.output.0 * self.output.1 * self.filters
     }
 
-    /// Values in one row of the window, over all filters: the length of the weights' first axis.
-    fn weight_row(&self) -> usize {
-        self.kernel * self.channels * self.filters
+    /// Vectors of a picture's results.
+    fn routes_len<T: Real>(&self) -> usize {
+        self.output.0 * self.output.1 * self.filters.div_ceil(lanes::<T>())
     }
+}
 
-    /// Width of a row in the backward pass, where both input and gradients have margins: the same for both, so that one
-    /// offset serves.
-    fn pitch(&self) -> usize {
-        self.width + self.kernel - 1
+impl Rows {
+    /// These rows of results, out of a picture's `values`, whose row has `len`.
+    fn of(self, g: Geometry, len: usize) -> std::ops::Range<usize> {
+        self.first / g.side() * len..(self.first + self.count) / g.side() * len
     }
 }
 
@@ -108,12 +165,12 @@ impl CustomOp3 for Conv2d {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let g = Geometry::new(self, x_layout.dims(), weight_layout.dims(), bias_layout.dims())?;
-        let (storage, winners) =
-            dispatch!(dtype(x), forward(g, (x, x_layout), (weight, weight_layout), (bias, bias_layout)))?;
-        if self.winners.set(winners).is_err() {
+        let arguments = [(x, x_layout), (weight, weight_layout), (bias, bias_layout)];
+        let (storage, routes) = dispatch!(dtype(x), forward(g, self.dropout, arguments))?;
+        if self.routes.set(routes).is_err() {
             bail!("a Conv2d serves one call")
         }
-        let (rows, columns) = g.output();
+        let (rows, columns) = g.output;
         Ok((storage, Shape::from((g.batch, rows, columns, g.filters))))
     }
 
@@ -122,126 +179,170 @@ impl CustomOp3 for Conv2d {
         x: &Tensor,
         weight: &Tensor,
         bias: &Tensor,
-        y: &Tensor,
+        _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let g = Geometry::new(self, x.dims(), weight.dims(), bias.dims())?;
-        let Some(winners) = self.winners.get() else { bail!("conv2d's backward comes after its forward") };
+        let Some(routes) = self.routes.get() else { bail!("conv2d's backward comes after its forward") };
         let gradient = gradient.contiguous()?;
-        let (dx, dw, db) = dispatch!(x.dtype(), backward(g, [x, weight, y, &gradient], winners))?;
+        let scale = self.dropout.map_or(1.0, |dropout| dropout.scale());
+        let (dx, dw, db) = dispatch!(x.dtype(), backward(g, scale, [x, weight, &gradient], routes))?;
         Ok((dx, Some(dw), Some(db)))
     }
 }
 
-fn forward<T: WithDType>(
-    g: Geometry,
-    x: (&CpuStorage, &Layout),
-    weight: (&CpuStorage, &Layout),
-    bias: (&CpuStorage, &Layout),
-) -> Result<(CpuStorage, Vec<u8>)> {
-    let (x, weight, bias) = (values::<T>(x.0, x.1)?, values::<T>(weight.0, weight.1)?, values::<T>(bias.0, bias.1)?);
-    let mut output = vec![T::zero(); g.batch * g.output_len()];
-    let mut winners = vec![0; if g.pool { output.len() } else { g.batch }];
-    let winners_len = winners.len() / g.batch.max(1);
-    output
-        .par_chunks_mut(g.output_len())
-        .zip(winners.par_chunks_mut(winners_len.max(1)))
-        .zip(x.par_chunks(g.input_len()))
-        .for_each_init(Vec::new, |sums, ((y, winners), x)| forward_image(g, x, weight, bias, sums, y, winners));
-    Ok((T::to_cpu_storage_owned(output), winners))
+/// Buffers of one task, kept from band to band.
+struct Scratch<T> {
+    /// A band's sums or their gradients, `[rows, pitch, out]`.
+    sums: Vec<T>,
+    /// What the matrix products take and give: see `direct` and `winograd`.
+    v: Vec<T>,
+    m: Vec<T>,
+    /// What dropout multiplies a band's results with.
+    factors: Vec<T>,
 }
 
-fn forward_image<T: WithDType>(
-    g: Geometry,
-    x: &[T],
-    weight: &[T],
-    bias: &[T],
-    sums: &mut Vec<T>,
-    y: &mut [T],
-    winners: &mut [u8],
-) {
-    let (_, columns) = g.output();
-    let window = if g.pool { 2 } else { 1 };
-    let band = (BAND / (g.width * window)).max(1);
-    for (band_index, y) in y.chunks_mut(band * columns * g.filters).enumerate() {
-        let top = band_index * band * window;
-        let rows = y.len() / (columns * g.filters);
-        let pixels = rows * window * g.width - (g.kernel - 1);
-        sums.resize(rows * window * g.width * g.filters, T::zero());
-        for (i, weight) in weight.chunks(g.weight_row()).enumerate() {
-            let x = Matrix::strided(&x[(top + i) * g.width * g.channels..], pixels, g.kernel * g.channels, g.channels);
-            multiply(sums, i > 0, x, Matrix::new(weight, g.kernel * g.channels, g.filters));
-        }
-        let row_len = g.width * g.filters;
-        if g.pool {
-            let winners = &mut winners[band_index * band * columns * g.filters..][..y.len()];
-            let rows = y.chunks_mut(columns * g.filters).zip(winners.chunks_mut(columns * g.filters));
-            for ((y, winners), sums) in rows.zip(sums.chunks(2 * row_len)) {
-                let (upper, lower) = sums.split_at(row_len);
-                pool_row(g, upper, lower, bias, y, winners);
-            }
-        } else {
-            for (y, sums) in y.chunks_mut(columns * g.filters).zip(sums.chunks(row_len)) {
-                for (y, sums) in y.chunks_mut(g.filters).zip(sums.chunks(g.filters)) {
-                    for ((y, &sum), &bias) in y.iter_mut().zip(sums).zip(bias) {
-                        *y = activate(g, sum + bias);
-                    }
-                }
-            }
-        }
+impl<T: Real> Scratch<T> {
+    fn new() -> Self {
+        Self { sums: Vec::new(), v: Vec::new(), m: Vec::new(), factors: Vec::new() }
+    }
+
+    fn resize(&mut self, g: Geometry, rows: Rows) {
+        self.sums.resize(rows.count.next_multiple_of(winograd::SUMS) * g.pitch * g.filters, T::zero());
     }
 }
 
-fn activate<T: WithDType>(g: Geometry, value: T) -> T {
-    if g.relu { super::larger(value, T::zero()) } else { value }
+/// The weights as the matrix products take them.
+fn prepare<T: Real>(g: Geometry, weight: &[T]) -> Cow<'_, [T]> {
+    if winograd::serves(g) { winograd::transform_weights(g, weight).into() } else { weight.into() }
 }
 
-/// One row of pooled pixels from two rows of sums. The bias is the same for all four, so it is added to the largest.
-fn pool_row<T: WithDType>(g: Geometry, upper: &[T], lower: &[T], bias: &[T], y: &mut [T], winners: &mut [u8]) {
-    let f = g.filters;
-    let pairs = upper.chunks_exact(2 * f).zip(lower.chunks_exact(2 * f));
-    for ((y, winners), (upper, lower)) in y.chunks_mut(f).zip(winners.chunks_mut(f)).zip(pairs) {
-        let ((a, b), (c, d)) = (upper.split_at(f), lower.split_at(f));
-        for i in 0..f {
-            let (top, top_winner) = if b[i] > a[i] { (b[i], 1) } else { (a[i], 0) };
-            let (bottom, bottom_winner) = if d[i] > c[i] { (d[i], 3) } else { (c[i], 2) };
-            let (largest, winner) = if bottom > top { (bottom, bottom_winner) } else { (top, top_winner) };
-            winners[i] = winner;
-            y[i] = activate(g, largest + bias[i]);
+fn forward<T: Real>(
+    g: Geometry,
+    dropout: Option<Dropout>,
+    arguments: [(&CpuStorage, &Layout); 3],
+) -> Result<(CpuStorage, Vec<Route>)> {
+    let [x, weight, bias] = arguments;
+    let (x, weight, bias) = (values::<T>(x.0, x.1)?, values::<T>(weight.0, weight.1)?, values::<T>(bias.0, bias.1)?);
+    let weight = prepare(g, weight);
+    let mut output = vec![T::zero(); g.batch * g.output_len()];
+    let mut routes = vec![Route::default(); g.batch * g.routes_len::<T>()];
+    let images = output.par_chunks_mut(g.output_len()).zip(routes.par_chunks_mut(g.routes_len::<T>()));
+    let images = images.zip(x.par_chunks(g.input_len())).enumerate();
+    images.for_each_init(Scratch::new, |scratch, (index, ((y, routes), x))| {
+        let mut factors = dropout.map(|dropout| dropout.factors(index));
+        let (row, routes_row) = (g.output.1 * g.filters, routes.len() / g.output.0);
+        for rows in g.bands() {
+            scratch.resize(g, rows);
+            match winograd::serves(g) {
+                true => winograd::sums(g, rows, x, &weight, scratch),
+                false => direct::sums(g, rows, x, &weight, scratch),
+            }
+            let y = &mut y[rows.of(g, row)];
+            if let Some(factors) = &mut factors {
+                scratch.factors.resize(y.len(), T::zero());
+                factors.fill(&mut scratch.factors);
+            }
+            let routes = &mut routes[rows.of(g, routes_row)];
+            vectorize!(Level::new(), simd => finish(simd, g, &scratch.sums, bias, &scratch.factors, y, routes));
+        }
+    });
+    Ok((T::to_cpu_storage_owned(output), routes))
+}
+
+/// What follows the sums of some rows; without dropout there are no `factors`.
+#[inline(always)]
+fn finish<S: Simd, T: Real>(
+    simd: S,
+    g: Geometry,
+    sums: &[T],
+    bias: &[T],
+    factors: &[T],
+    y: &mut [T],
+    routes: &mut [Route],
+) {
+    let (f, side, lanes) = (g.filters, g.side(), T::Native::<S>::LEN);
+    let blocks = f.div_ceil(lanes);
+    let [low, high] = limits::<T>(g.activation);
+    let (low, high, zero) = (splat(simd, low), splat(simd, high), splat(simd, T::zero()));
+    for row in 0..y.len() / (g.output.1 * f) {
+        for column in 0..g.output.1 {
+            let pixel = row * g.output.1 + column;
+            let upper = &sums[(row * side * g.pitch + column * side) * f..];
+            for block in 0..blocks {
+                let (start, end) = (block * lanes, f.min((block + 1) * lanes));
+                let mut value: T::Native<S> = load(simd, &upper[start..end]);
+                let mut from =
+                    [!value.simd_gt(value), value.simd_lt(value), value.simd_lt(value), value.simd_lt(value)];
+                if g.pool {
+                    let lower = &upper[g.pitch * f..];
+                    let b: T::Native<S> = load(simd, &upper[f + start..f + end]);
+                    let c: T::Native<S> = load(simd, &lower[start..end]);
+                    let d: T::Native<S> = load(simd, &lower[f + start..f + end]);
+                    let (right, lower_right) = (b.simd_gt(value), d.simd_gt(c));
+                    let (top, bottom) = (right.select(b, value), lower_right.select(d, c));
+                    let below = bottom.simd_gt(top);
+                    value = below.select(bottom, top);
+                    from = [!below & !right, !below & right, below & !lower_right, below & lower_right];
+                }
+                // The bias is the same for all four, so it is added to the largest.
+                value += load(simd, &bias[start..end]);
+                let mut passes = value.simd_gt(low) & value.simd_lt(high);
+                // So written, NaN stays NaN.
+                value = value.simd_lt(low).select(low, value);
+                value = value.simd_gt(high).select(high, value);
+                if !factors.is_empty() {
+                    let factor: T::Native<S> = load(simd, &factors[pixel * f + start..pixel * f + end]);
+                    passes &= factor.simd_gt(zero);
+                    value *= factor;
+                }
+                let route = &mut routes[pixel * blocks + block];
+                for i in 0..4 {
+                    route[i] = (from[i] & passes).to_bitmask() as u16;
+                }
+                store::<S, T>(value, &mut y[pixel * f + start..pixel * f + end]);
+            }
         }
     }
 }
 
 type Gradients = (Option<Tensor>, Tensor, Tensor);
 
-fn backward<T: WithDType>(g: Geometry, tensors: [&Tensor; 4], winners: &[u8]) -> Result<Gradients> {
-    let [x, weight, ..] = tensors;
-    with_values(tensors, |[x_values, weight_values, y_values, gradient_values]: [&[T]; 4]| {
-        // The photos themselves need no gradient.
-        let flipped = x.track_op().then(|| flip(g, weight_values));
-        let mut dx = vec![T::zero(); if flipped.is_some() { x_values.len() } else { 0 }];
-        let dx_len = dx.len() / g.batch;
-        let winners_len = winners.len() / g.batch;
-        let mut dx_images: Vec<&mut [T]> = match dx_len {
-            0 => (0..g.batch).map(|_| Default::default()).collect(),
-            len => dx.chunks_mut(len).collect(),
+fn backward<T: Real>(g: Geometry, scale: f64, tensors: [&Tensor; 3], routes: &[Route]) -> Result<Gradients> {
+    let [x, weight, _] = tensors;
+    // The photos themselves need no gradient.
+    let wanted = x.track_op();
+    with_values(tensors, |[x_values, weight_values, gradient]: [&[T]; 3]| {
+        let prepared = prepare(g, weight_values);
+        let mut dx = vec![T::zero(); if wanted { x_values.len() } else { 0 }];
+        let mut dx_images: Vec<Option<&mut [T]>> = match wanted {
+            true => dx.chunks_mut(g.input_len()).map(Some).collect(),
+            false => (0..g.batch).map(|_| None).collect(),
         };
+        let routes_len = g.routes_len::<T>();
+        let (row, routes_row) = (g.output.1 * g.filters, routes_len / g.output.0);
         let partial: Vec<(Vec<T>, Vec<T>)> = dx_images
             .par_chunks_mut(IMAGES_PER_TASK)
             .enumerate()
             .map_init(Scratch::new, |scratch, (task, dx_images)| {
-                let (mut dw, mut db) = (vec![T::zero(); weight_values.len()], vec![T::zero(); g.filters]);
+                let (mut dw, mut db) = (vec![T::zero(); prepared.len()], vec![T::zero(); g.filters]);
                 for (i, dx) in dx_images.iter_mut().enumerate() {
                     let image = task * IMAGES_PER_TASK + i;
-                    let output = image * g.output_len()..(image + 1) * g.output_len();
-                    let winners = &winners[image * winners_len..][..winners_len];
-                    scratch.place_gradients(g, &y_values[output.clone()], &gradient_values[output], winners, &mut db);
-                    scratch.weight_gradients(g, &x_values[image * g.input_len()..][..g.input_len()], &mut dw);
-                    if let Some(flipped) = &flipped {
-                        scratch.input_gradients(g, flipped, dx);
+                    let x = &x_values[image * g.input_len()..][..g.input_len()];
+                    let gradient = &gradient[image * g.output_len()..][..g.output_len()];
+                    let routes = &routes[image * routes_len..][..routes_len];
+                    for rows in g.bands() {
+                        scratch.resize(g, rows);
+                        let (gradient, routes) = (&gradient[rows.of(g, row)], &routes[rows.of(g, routes_row)]);
+                        let (sums, scale) = (&mut scratch.sums, T::from_f64(scale));
+                        vectorize!(Level::new(), simd => place(simd, g, gradient, scale, routes, sums, &mut db));
+                        match winograd::serves(g) {
+                            true => winograd::gradients(g, rows, x, &prepared, scratch, &mut dw, dx.as_deref_mut()),
+                            false => direct::gradients(g, rows, x, &prepared, scratch, &mut dw, dx.as_deref_mut()),
+                        }
                     }
                 }
-                (dw, db)
+                (if winograd::serves(g) { winograd::weight_gradient(g, &dw) } else { dw }, db)
             })
             .collect();
         let (mut dw, mut db) = (vec![T::zero(); weight_values.len()], vec![T::zero(); g.filters]);
@@ -249,92 +350,46 @@ fn backward<T: WithDType>(g: Geometry, tensors: [&Tensor; 4], winners: &[u8]) ->
             add(&mut dw, w);
             add(&mut db, b);
         }
-        let dx = if flipped.is_some() { Some(tensor(dx, x.dims())?) } else { None };
+        let dx = if wanted { Some(tensor(dx, x.dims())?) } else { None };
         Ok((dx, tensor(dw, weight.dims())?, tensor(db, &[g.filters])?))
     })
 }
 
-/// The weights of the convolution that carries gradients back: turned by 180 degrees, `[k, k, out, in]`.
-fn flip<T: WithDType>(g: Geometry, weight: &[T]) -> Vec<T> {
-    let mut flipped = Vec::with_capacity(weight.len());
-    for matrix in weight.rchunks(g.channels * g.filters) {
-        for filter in 0..g.filters {
-            flipped.extend(matrix.iter().skip(filter).step_by(g.filters));
-        }
+/// Leads the gradients of some rows of results back to the sums that they come from, and adds up the bias'.
+#[inline(always)]
+fn place<S: Simd, T: Real>(
+    simd: S,
+    g: Geometry,
+    gradient: &[T],
+    scale: T,
+    routes: &[Route],
+    sums: &mut [T],
+    db: &mut [T],
+) {
+    let (f, side, lanes) = (g.filters, g.side(), T::Native::<S>::LEN);
+    let (blocks, rows) = (f.div_ceil(lanes), gradient.len() / (g.output.1 * f));
+    let zero = splat(simd, T::zero());
+    for sums in sums.chunks_exact_mut(g.pitch * f).take(rows * side) {
+        sums[g.columns() * f..].fill(T::zero());
     }
-    flipped
-}
-
-/// Buffers of one task, kept from picture to picture.
-struct Scratch<T> {
-    /// Gradients of the sums, `[height + kernel - 1, pitch, filters]`, with a margin of `kernel - 1` zeros.
-    sums: Vec<T>,
-    /// The input, `[height, pitch, channels]`; the margin's values meet zeros only.
-    input: Vec<T>,
-    /// The input's gradients, `[height, pitch, channels]`.
-    dx: Vec<T>,
-}
-
-impl<T: WithDType> Scratch<T> {
-    fn new() -> Self {
-        Self { sums: Vec::new(), input: Vec::new(), dx: Vec::new() }
-    }
-
-    /// Leads each gradient back through ReLU and pool to the sum it belongs to, and adds up the bias' gradient.
-    fn place_gradients(&mut self, g: Geometry, y: &[T], gradient: &[T], winners: &[u8], db: &mut [T]) {
-        let (f, pitch, margin) = (g.filters, g.pitch(), g.kernel - 1);
-        // Every picture writes the same places, so what is zero stays zero.
-        self.sums.resize((g.height + margin) * pitch * f, T::zero());
-        let columns = g.output().1;
-        let mut masked = vec![T::zero(); f];
-        for (pixel, (y, gradient)) in y.chunks(f).zip(gradient.chunks(f)).enumerate() {
-            for ((masked, &y), &gradient) in masked.iter_mut().zip(y).zip(gradient) {
-                *masked = if g.relu && y <= T::zero() { T::zero() } else { gradient };
-            }
-            add(db, &masked);
-            let (row, column) = (pixel / columns, pixel % columns);
-            let start = |row: usize, column: usize| ((row + margin) * pitch + column + margin) * f;
-            if g.pool {
-                let winners = &winners[pixel * f..][..f];
-                for place in 0..4 {
-                    let start = start(2 * row + usize::from(place / 2), 2 * column + usize::from(place % 2));
-                    for ((sum, &value), &winner) in self.sums[start..].iter_mut().zip(&masked).zip(winners) {
-                        *sum = if winner == place { value } else { T::zero() };
-                    }
+    sums[rows * side * g.pitch * f..].fill(T::zero());
+    for row in 0..rows {
+        for block in 0..blocks {
+            let (start, end) = (block * lanes, f.min((block + 1) * lanes));
+            let mut sum: T::Native<S> = load(simd, &db[start..end]);
+            for column in 0..g.output.1 {
+                let pixel = row * g.output.1 + column;
+                let value: T::Native<S> = load::<S, T>(simd, &gradient[pixel * f + start..pixel * f + end]) * scale;
+                let route = routes[pixel * blocks + block];
+                for place in 0..side * side {
+                    let mask = <T::Native<S> as SimdBase<S>>::Mask::from_bitmask(simd, route[place].into());
+                    let value = mask.select(value, zero);
+                    sum += value;
+                    let pixel = (row * side + place / 2) * g.pitch + column * side + place % 2;
+                    store::<S, T>(value, &mut sums[pixel * f + start..pixel * f + end]);
                 }
-            } else {
-                self.sums[start(row, column)..][..f].copy_from_slice(&masked);
             }
-        }
-    }
-
-    fn weight_gradients(&mut self, g: Geometry, x: &[T], dw: &mut [T]) {
-        let (pitch, margin) = (g.pitch(), g.kernel - 1);
-        self.input.resize(g.height * pitch * g.channels, T::zero());
-        let rows = x.chunks(g.width * g.channels).zip(self.input.chunks_mut(pitch * g.channels));
-        for (x, padded) in rows {
-            padded[..x.len()].copy_from_slice(x);
-        }
-        let pixels = g.sums().0 * pitch - margin;
-        let sums = Matrix::new(&self.sums[(margin * pitch + margin) * g.filters..], pixels, g.filters);
-        for (i, dw) in dw.chunks_mut(g.weight_row()).enumerate() {
-            let input = &self.input[i * pitch * g.channels..];
-            let input = Matrix::strided(input, pixels, g.kernel * g.channels, g.channels);
-            multiply(dw, true, input.transposed(), sums);
-        }
-    }
-
-    fn input_gradients(&mut self, g: Geometry, flipped: &[T], dx: &mut [T]) {
-        let (pitch, margin) = (g.pitch(), g.kernel - 1);
-        self.dx.resize(g.height * pitch * g.channels, T::zero());
-        let pixels = g.height * pitch - margin;
-        for (i, weight) in flipped.chunks(g.weight_row()).enumerate() {
-            let sums = Matrix::strided(&self.sums[i * pitch * g.filters..], pixels, g.kernel * g.filters, g.filters);
-            multiply(&mut self.dx, i > 0, sums, Matrix::new(weight, g.kernel * g.filters, g.channels));
-        }
-        let rows = dx.chunks_mut(g.width * g.channels).zip(self.dx.chunks(pitch * g.channels));
-        for (dx, padded) in rows {
-            dx.copy_from_slice(&padded[..dx.len()]);
+            store::<S, T>(sum, &mut db[start..end]);
         }
     }
 }

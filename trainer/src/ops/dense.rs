@@ -1,22 +1,24 @@
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::gemm::{Matrix, multiply};
-use super::{add, dispatch, dtype, larger, tensor, values, with_values};
+use super::simd::Real;
+use super::{add, dispatch, dtype, limits, tensor, values, with_values};
+use husky::spec::Activation;
 
 /// Rows of the weights, and pictures, that one task takes. Fixed, so that the order of the sums is.
 const ROWS_PER_TASK: usize = 2048;
 const IMAGES_PER_TASK: usize = 8;
 
-/// `x [batch, in] * weight [in, units] + bias [units]`, then ReLU where asked: `[batch, units]`.
+/// `x [batch, in] * weight [in, units] + bias [units]`, then the activation: `[batch, units]`.
 pub struct Dense {
-    relu: bool,
+    activation: Activation,
 }
 
 impl Dense {
     /// The operation, with what follows the sum.
-    pub fn new(relu: bool) -> Self {
-        Self { relu }
+    pub fn new(activation: Activation) -> Self {
+        Self { activation }
     }
 }
 
@@ -26,7 +28,7 @@ struct Geometry {
     batch: usize,
     inputs: usize,
     units: usize,
-    relu: bool,
+    activation: Activation,
 }
 
 impl Geometry {
@@ -37,7 +39,7 @@ impl Geometry {
         if inputs != rows || bias != [units] || batch * inputs * units == 0 {
             bail!("dense cannot combine {x:?}, {weight:?} and {bias:?}")
         }
-        Ok(Self { batch, inputs, units, relu: op.relu })
+        Ok(Self { batch, inputs, units, activation: op.activation })
     }
 }
 
@@ -75,7 +77,7 @@ impl CustomOp3 for Dense {
     }
 }
 
-fn forward<T: WithDType>(
+fn forward<T: Real>(
     g: Geometry,
     x: (&CpuStorage, &Layout),
     weight: (&CpuStorage, &Layout),
@@ -97,21 +99,25 @@ fn forward<T: WithDType>(
     for sums in &partial {
         add(&mut y, sums);
     }
-    if g.relu {
-        y.iter_mut().for_each(|y| *y = larger(*y, T::zero()));
+    let [low, high] = limits(g.activation);
+    for y in &mut y {
+        // So written, NaN stays NaN.
+        *y = if *y < low { low } else { *y };
+        *y = if *y > high { high } else { *y };
     }
     Ok(T::to_cpu_storage_owned(y))
 }
 
 type Gradients = (Option<Tensor>, Tensor, Tensor);
 
-fn backward<T: WithDType>(g: Geometry, tensors: [&Tensor; 4]) -> Result<Gradients> {
+fn backward<T: Real>(g: Geometry, tensors: [&Tensor; 4]) -> Result<Gradients> {
     let [x, weight, ..] = tensors;
     with_values(tensors, |[x_values, weight_values, y_values, gradient_values]: [&[T]; 4]| {
+        let [low, high] = limits(g.activation);
         let dz: Vec<T> = gradient_values
             .iter()
             .zip(y_values)
-            .map(|(&gradient, &y)| if g.relu && y <= T::zero() { T::zero() } else { gradient })
+            .map(|(&gradient, &y)| if y > low && y < high { gradient } else { T::zero() })
             .collect();
         let mut db = vec![T::zero(); g.units];
         dz.chunks(g.units).for_each(|dz| add(&mut db, dz));

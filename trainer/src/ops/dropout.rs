@@ -1,25 +1,20 @@
-use std::sync::OnceLock;
-
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::simd::Real;
 use super::{dispatch, dtype, tensor, values, with_values};
 use crate::random::{self, Stream};
-
-/// Values that one task scales.
-const CHUNK: usize = 1 << 16;
 
 /// Dropout: each value is zero with probability `rate`, else divided by `1 - rate`, so that the mean stays.
 ///
 /// What is dropped depends on the keys alone, not on the batch or the thread a sample lands in.
-///
-/// One value is good for one call: it keeps what was dropped for the way back.
+#[derive(Clone, Copy, Debug)]
 pub struct Dropout {
     rate: f64,
     layer: u8,
     key: DropoutKey,
-    kept: OnceLock<Vec<bool>>,
 }
 
 /// What the dropout of one batch is keyed by.
@@ -36,39 +31,41 @@ pub struct DropoutKey {
 impl Dropout {
     /// The operation for the network's dropout layer number `layer`; `rate` is in `0..1`.
     pub fn new(rate: f32, layer: u8, key: DropoutKey) -> Self {
-        Self { rate: rate.into(), layer, key, kept: OnceLock::new() }
+        Self { rate: rate.into(), layer, key }
     }
 
-    /// Draws which values of each sample are kept.
-    fn draw(&self, kept: &mut [bool], samples: usize) {
-        // 16 random bits a value: the rate is met to 1 in 65,536.
-        let dropped = (self.rate * 65_536.0).round() as u32;
+    /// What the kept values are multiplied with.
+    pub(super) fn scale(&self) -> f64 {
+        1.0 / (1.0 - self.rate)
+    }
+
+    /// The factors of sample `index` of the batch, first value first.
+    pub(super) fn factors(&self, index: usize) -> Factors {
         let DropoutKey { seed, epoch, first_sample } = self.key;
-        let len = kept.len() / samples.max(1);
-        kept.par_chunks_mut(len.max(1)).enumerate().for_each(|(i, kept)| {
-            let mut rng = random::rng(seed, Stream::Dropout(self.layer), epoch, first_sample + i as u64);
-            let mut bits = [0_u8; 512];
-            for kept in kept.chunks_mut(256) {
-                rng.fill_bytes(&mut bits);
-                for (kept, bits) in kept.iter_mut().zip(bits.as_chunks().0) {
-                    *kept = u32::from(u16::from_le_bytes(*bits)) >= dropped;
-                }
-            }
-        });
+        let rng = random::rng(seed, Stream::Dropout(self.layer), epoch, first_sample + index as u64);
+        // 16 random bits a value: the rate is met to 1 in 65,536.
+        Factors { rng, dropped: (self.rate * 65_536.0).round() as u32, scale: self.scale() }
     }
+}
 
-    /// `input` with the dropped values zero and the others scaled: forward and backward alike.
-    fn apply<T: WithDType>(&self, input: &[T], kept: &[bool]) -> Vec<T> {
-        let mut output = vec![T::zero(); input.len()];
-        let chunks = output.par_chunks_mut(CHUNK).zip(input.par_chunks(CHUNK)).zip(kept.par_chunks(CHUNK));
-        chunks.for_each(|((output, input), kept)| {
-            // Multiplied by 0 or the scale, not left out: so the compiler vectorises.
-            let scale = T::from_f64(1.0 / (1.0 - self.rate));
-            for ((output, &input), &kept) in output.iter_mut().zip(input).zip(kept) {
-                *output = input * if kept { scale } else { T::zero() };
+/// Draws what the values of one sample are multiplied with: 0 or the scale.
+pub(super) struct Factors {
+    rng: ChaCha8Rng,
+    dropped: u32,
+    scale: f64,
+}
+
+impl Factors {
+    /// The factors of the next values.
+    pub(super) fn fill<T: Real>(&mut self, factors: &mut [T]) {
+        let (zero, scale) = (T::zero(), T::from_f64(self.scale));
+        let mut bits = [0_u8; 512];
+        for factors in factors.chunks_mut(bits.len() / 2) {
+            self.rng.fill_bytes(&mut bits);
+            for (factor, bits) in factors.iter_mut().zip(bits.as_chunks().0) {
+                *factor = if u32::from(u16::from_le_bytes(*bits)) >= self.dropped { scale } else { zero };
             }
-        });
-        output
+        }
     }
 }
 
@@ -78,26 +75,33 @@ impl CustomOp1 for Dropout {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let Some(&samples) = layout.dims().first() else { bail!("dropout wants a batch") };
-        let mut kept = vec![false; layout.shape().elem_count()];
-        self.draw(&mut kept, samples);
-        let storage = dispatch!(dtype(x), forward(self, x, layout, &kept))?;
-        if self.kept.set(kept).is_err() {
-            bail!("a Dropout serves one call")
-        }
+        let storage = dispatch!(dtype(x), forward(self, x, layout))?;
         Ok((storage, layout.shape().clone()))
     }
 
     fn bwd(&self, _x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let Some(kept) = self.kept.get() else { bail!("dropout's backward comes after its forward") };
-        dispatch!(gradient.dtype(), backward(self, gradient, kept)).map(Some)
+        dispatch!(gradient.dtype(), backward(self, gradient)).map(Some)
     }
 }
 
-fn forward<T: WithDType>(op: &Dropout, x: &CpuStorage, layout: &Layout, kept: &[bool]) -> Result<CpuStorage> {
-    Ok(T::to_cpu_storage_owned(op.apply(values::<T>(x, layout)?, kept)))
+fn forward<T: Real>(op: &Dropout, x: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
+    Ok(T::to_cpu_storage_owned(multiply(op, values::<T>(x, layout)?, layout.dims())?))
 }
 
-fn backward<T: WithDType>(op: &Dropout, gradient: &Tensor, kept: &[bool]) -> Result<Tensor> {
-    with_values([&gradient.contiguous()?], |[values]| tensor(op.apply::<T>(values, kept), gradient.dims()))
+fn backward<T: Real>(op: &Dropout, gradient: &Tensor) -> Result<Tensor> {
+    with_values([&gradient.contiguous()?], |[values]: [&[T]; 1]| {
+        tensor(multiply(op, values, gradient.dims())?, gradient.dims())
+    })
+}
+
+/// Each value times its factor, forward and backward alike.
+fn multiply<T: Real>(op: &Dropout, values: &[T], shape: &[usize]) -> Result<Vec<T>> {
+    let Some(&samples) = shape.first() else { bail!("dropout wants a batch") };
+    let len = (values.len() / samples.max(1)).max(1);
+    let mut products = vec![T::zero(); values.len()];
+    products.par_chunks_mut(len).zip(values.par_chunks(len)).enumerate().for_each(|(i, (products, values))| {
+        op.factors(i).fill(products);
+        products.iter_mut().zip(values).for_each(|(product, &value)| *product *= value);
+    });
+    Ok(products)
 }

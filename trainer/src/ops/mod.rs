@@ -10,6 +10,7 @@ mod dense;
 mod dropout;
 mod gemm;
 mod loss;
+mod simd;
 
 pub use conv::Conv2d;
 pub use dense::Dense;
@@ -17,6 +18,7 @@ pub use dropout::{Dropout, DropoutKey};
 pub use loss::CrossEntropy;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
+use husky::spec::Activation;
 
 /// The values of a row-major tensor on the CPU.
 fn values<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
@@ -61,8 +63,14 @@ fn dtype(storage: &CpuStorage) -> DType {
     storage.dtype()
 }
 
-fn larger<T: PartialOrd>(a: T, b: T) -> T {
-    if b > a { b } else { a }
+/// What an activation limits values to.
+fn limits<T: WithDType>(activation: Activation) -> [T; 2] {
+    match activation {
+        Activation::Linear => [f64::NEG_INFINITY, f64::INFINITY],
+        Activation::Relu => [0.0, f64::INFINITY],
+        Activation::Relu6 => [0.0, 6.0],
+    }
+    .map(T::from_f64)
 }
 
 /// Adds `source` to `target`, value by value.

@@ -1,6 +1,6 @@
 """Trains `classic` on random pictures in Keras: images a second (median step) and peak resident memory, as JSON.
 
-    python train_keras.py BATCH STEPS
+    python train_keras.py classic BATCH STEPS
 """
 
 import json
@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-batch, steps = map(int, sys.argv[1:])
+network, batch, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+assert network == "classic", network
 model = keras.Sequential([keras.Input((128, 128, 3))])
 for filters in (32, 64, 128):
     model.add(layers.Conv2D(filters, 3, activation="relu"))

@@ -1,13 +1,13 @@
 //! A run's state on disk, whole at any moment: parameters, optimizer and the place in the training.
 //!
 //! One safetensors file: a tensor for each parameter and, as `NAME/0`, `NAME/1`, for what the optimizer remembers about it;
-//! the [`State`] as JSON in the metadata.
+//! one for each of batch norm's statistics; the [`State`] as JSON in the metadata.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -85,15 +85,21 @@ struct Metadata {
 /// # Errors
 /// One sentence that names the file, also where a parameter is no number any more; the old checkpoint is kept.
 pub fn save(path: &Path, state: &State, network: &Network, optimizer: &Optimizer) -> Result<()> {
-    let mut tensors = Vec::new();
-    for ((name, parameter), slots) in network.parameters().iter().zip(&optimizer.slots) {
-        let values = parameter.flatten_all()?.to_vec1::<f32>()?;
+    let finite = |name: &str, var: &Var| {
+        let values = var.flatten_all()?.to_vec1::<f32>()?;
         ensure!(
             values.iter().all(|value| value.is_finite()),
             "{}: {name} is no number any more, so the state before is kept: try a smaller --learning-rate",
             path.display()
         );
-        tensors.push((name.clone(), bytes(&values), parameter.dims()));
+        Ok(bytes(&values))
+    };
+    let mut tensors = Vec::new();
+    for (name, statistic) in network.statistics() {
+        tensors.push((name.clone(), finite(name, statistic)?, statistic.dims()));
+    }
+    for ((name, parameter), slots) in network.parameters().iter().zip(&optimizer.slots) {
+        tensors.push((name.clone(), finite(name, parameter)?, parameter.dims()));
         for (i, slot) in slots.iter().enumerate() {
             tensors.push((format!("{name}/{i}"), bytes(slot), parameter.dims()));
         }
@@ -129,16 +135,17 @@ fn restore(file: &[u8], network: &Network, optimizer: &mut Optimizer) -> Result<
         ensure!(tensor.dtype() == Dtype::F32 && tensor.shape() == shape, "{name} has another shape or type");
         Ok(tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
     };
-    let mut parameters = BTreeMap::new();
+    let mut restored = Vec::new();
+    for (name, var) in network.parameters().iter().chain(network.statistics()) {
+        restored.push((var, Tensor::from_vec(values(name, var.dims())?, var.dims(), &Device::Cpu)?));
+    }
     for ((name, parameter), slots) in network.parameters().iter().zip(&mut optimizer.slots) {
-        let shape = parameter.dims();
-        parameters.insert(name, Tensor::from_vec(values(name, shape)?, shape, &Device::Cpu)?);
         for (i, slot) in slots.iter_mut().enumerate() {
-            *slot = values(&format!("{name}/{i}"), shape)?;
+            *slot = values(&format!("{name}/{i}"), parameter.dims())?;
         }
     }
-    for (name, tensor) in parameters {
-        network.parameters()[name].set(&tensor)?;
+    for (var, tensor) in restored {
+        var.set(&tensor)?;
     }
     optimizer.steps = metadata.optimizer_steps;
     Ok(metadata.state)

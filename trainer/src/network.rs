@@ -1,12 +1,16 @@
 //! A [`Spec`] as a candle graph, for training.
+//!
+//! The convolutions of a network with depthwise convolutions or residual blocks train with batch norm in place of a bias,
+//! since such networks hardly train without. The model file knows nothing of it: what batch norm does to a picture at
+//! inference is a factor and an offset for each channel, which [`Network::weights`] folds into weights and bias.
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Result, Tensor, Var, bail};
-use husky::spec::{Op, Parameters, Shape, Spec, Step};
+use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use husky::spec::{Activation, Op, Parameters, Spec, Step, Window};
 use rand::RngExt;
 
-use crate::ops::{Conv2d, Dense, Dropout, DropoutKey};
+use crate::ops::{BatchNorm, Conv2d, Dense, DepthwiseConv2d, Dropout, DropoutKey, Pointwise, Statistics};
 use crate::random::{self, Stream};
 
 /// A network whose parameters can be trained. The inference twin is [`husky::engine::Network`].
@@ -14,42 +18,64 @@ pub struct Network {
     steps: Vec<Step>,
     /// In name order, which is the order of everything that is kept about them.
     parameters: BTreeMap<String, Var>,
+    statistics: BTreeMap<String, Var>,
+}
+
+/// How much of the moving statistics is kept at each step; Keras' default.
+const MOMENTUM: f64 = 0.99;
+
+/// Where a forward pass is.
+struct Pass {
+    /// None but in training.
+    dropout: Option<DropoutKey>,
+    /// Dropout layers so far.
+    dropouts: u8,
+}
+
+impl Pass {
+    /// The next dropout layer.
+    fn dropout(&mut self, rate: f32) -> Option<Dropout> {
+        let layer = self.dropouts;
+        self.dropouts += 1;
+        self.dropout.map(|key| Dropout::new(rate, layer, key))
+    }
 }
 
 impl Network {
-    /// A network with fresh parameters, Keras' way: weights from Glorot's uniform distribution, biases zero.
+    /// A network with fresh parameters, Keras' way: weights from Glorot's uniform distribution, biases zero, batch norm
+    /// that changes nothing.
     pub fn new(spec: &Spec, seed: u64) -> anyhow::Result<Self> {
-        let steps = spec.steps()?;
         let mut tensors = BTreeMap::new();
-        for (i, p) in steps.iter().flat_map(Step::parameters).enumerate() {
-            tensors.insert(
-                p.weight_name(),
-                Tensor::from_vec(glorot_uniform(p, seed, i as u64), p.shape.clone(), &Device::Cpu)?,
-            );
-            tensors.insert(p.bias_name(), Tensor::zeros(p.bias_len(), candle_core::DType::F32, &Device::Cpu)?);
+        for (i, (p, names)) in layers(&spec.steps()?).into_iter().enumerate() {
+            let weights = glorot_uniform(&p, seed, i as u64);
+            tensors.insert(p.weight_name(), Tensor::from_vec(weights, p.shape.clone(), &Device::Cpu)?);
+            for (name, value) in names.vectors() {
+                tensors.insert(name, Tensor::full(value, p.bias_len(), &Device::Cpu)?);
+            }
         }
         Ok(Self::from_tensors(spec, tensors)?)
     }
 
-    /// A network with the given parameters, by name.
+    /// A network with the given parameters and statistics, by name.
     ///
     /// # Errors
     /// A tensor that the spec asks for is missing or has another shape.
     pub fn from_tensors(spec: &Spec, mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
         let steps = spec.steps().map_err(candle_core::Error::wrap)?;
-        let mut parameters = BTreeMap::new();
-        for p in steps.iter().flat_map(Step::parameters) {
-            for (name, shape) in [(p.weight_name(), &p.shape[..]), (p.bias_name(), &[p.bias_len()])] {
-                match tensors.remove(&name) {
-                    Some(tensor) if tensor.dims() == shape => {
-                        parameters.insert(name, Var::from_tensor(&tensor)?);
-                    }
+        let (mut parameters, mut statistics) = (BTreeMap::new(), BTreeMap::new());
+        for (p, names) in layers(&steps) {
+            let vectors = names.vectors().into_iter().map(|(name, _)| (name, vec![p.bias_len()]));
+            for (name, shape) in std::iter::once((p.weight_name(), p.shape.clone())).chain(vectors) {
+                let var = match tensors.remove(&name) {
+                    Some(tensor) if tensor.dims() == shape => Var::from_tensor(&tensor)?,
                     Some(tensor) => bail!("{name} has shape {:?} instead of {shape:?}", tensor.dims()),
                     None => bail!("{name} is missing"),
-                }
+                };
+                let kind = if names.is_statistic(&name) { &mut statistics } else { &mut parameters };
+                kind.insert(name, var);
             }
         }
-        Ok(Self { steps, parameters })
+        Ok(Self { steps, parameters, statistics })
     }
 
     /// Name and values of each parameter, in name order.
@@ -57,72 +83,182 @@ impl Network {
         &self.parameters
     }
 
-    /// Logits `[batch, outputs]` of `input` `[batch, size, size, 3]`, with dropout where a key is given: the training pass,
-    /// which keeps what the gradients need.
+    /// Name and values of what is not trained but moves along: mean and variance before each batch norm.
+    pub fn statistics(&self) -> &BTreeMap<String, Var> {
+        &self.statistics
+    }
+
+    /// Logits `[batch, outputs]` of `input` `[batch, size, size, 3]`. Where a key is given it is the training pass: with
+    /// dropout, normed by the batch, whose statistics move the network's, and with what the gradients need.
     pub fn forward(&self, input: &Tensor, dropout: Option<DropoutKey>) -> Result<Tensor> {
-        let mut x = input.clone();
-        let mut dropouts = 0;
-        let mut steps = self.steps.iter().peekable();
+        self.run(&self.steps, input.clone(), &mut Pass { dropout, dropouts: 0 })
+    }
+
+    fn run(&self, steps: &[Step], mut x: Tensor, pass: &mut Pass) -> Result<Tensor> {
+        let mut steps = steps.iter().peekable();
         while let Some(step) = steps.next() {
-            let mut next_dropout = |rate: f32| {
-                let layer = dropouts;
-                dropouts += 1;
-                dropout.map(|key| Dropout::new(rate, layer, key))
-            };
+            let training = pass.dropout.is_some();
             x = match &step.op {
-                Op::Conv2d { parameters, window, activation, pool } => {
-                    let (weight, bias) = self.tensors(parameters, dropout.is_some());
-                    // A dropout that follows is fused: it costs a pass over the memory less each way.
-                    let dropout = match steps.next_if(|next| matches!(next.op, Op::Dropout { .. })) {
-                        Some(Step { op: Op::Dropout { rate }, .. }) => next_dropout(*rate),
-                        _ => None,
-                    };
-                    x.apply_op3(&weight, &bias, Conv2d::new(*window, *activation, *pool, dropout))?
+                Op::Conv2d { parameters, window, activation, pool } => match Names::of(parameters, self.is_normed()) {
+                    Names::Bias(bias) => {
+                        // A dropout that follows is fused: it costs a pass over the memory less each way.
+                        let dropout = match steps.next_if(|next| matches!(next.op, Op::Dropout { .. })) {
+                            Some(Step { op: Op::Dropout { rate }, .. }) => pass.dropout(*rate),
+                            _ => None,
+                        };
+                        let (weight, bias) =
+                            (self.tensor(&parameters.weight_name(), training), self.tensor(&bias, training));
+                        x.apply_op3(&weight, &bias, Conv2d::new(*window, *activation, *pool, dropout))?
+                    }
+                    Names::BatchNorm { .. } if *pool => bail!("a max pool after batch norm can't be trained"),
+                    names @ Names::BatchNorm { .. } => {
+                        let weight = self.tensor(&parameters.weight_name(), training);
+                        let sums = if let Window { kernel: 1, stride: 1, .. } = window {
+                            x.apply_op2(&weight, Pointwise)?
+                        } else {
+                            let bias = Tensor::zeros(parameters.bias_len(), x.dtype(), &Device::Cpu)?;
+                            x.apply_op3(&weight, &bias, Conv2d::new(*window, Activation::Linear, false, None))?
+                        };
+                        self.norm(&sums, &names, *activation, training)?
+                    }
+                },
+                Op::DepthwiseConv2d { parameters, window, activation } => {
+                    let sums =
+                        x.apply_op2(&self.tensor(&parameters.weight_name(), training), DepthwiseConv2d(*window))?;
+                    self.norm(&sums, &Names::of(parameters, true), *activation, training)?
                 }
+                Op::Residual { steps } => (&x + self.run(steps, x.clone(), pass)?)?,
+                Op::GlobalAveragePool2d => x.mean((1, 2))?,
                 Op::Dense { parameters, activation } => {
-                    let (weight, bias) = self.tensors(parameters, dropout.is_some());
+                    let weight = self.tensor(&parameters.weight_name(), training);
+                    let bias = self.tensor(&parameters.bias_name(), training);
                     x.apply_op3(&weight, &bias, Dense::new(*activation))?
                 }
-                Op::DepthwiseConv2d { .. } | Op::Residual { .. } | Op::GlobalAveragePool2d => {
-                    bail!("this layer can't be trained yet")
-                }
                 Op::Flatten => x.flatten_from(1)?,
-                Op::Dropout { rate } => match next_dropout(*rate) {
+                Op::Dropout { rate } => match pass.dropout(*rate) {
                     None => x,
                     Some(op) => x.apply_op1(op)?,
                 },
             };
-            debug_assert_eq!(x.dims()[1..], dimensions(step.output));
         }
         Ok(x)
     }
 
-    fn tensors(&self, parameters: &Parameters, training: bool) -> (Tensor, Tensor) {
-        let tensor = |name: &str| {
-            let var = &self.parameters[name];
-            if training { var.as_tensor().clone() } else { var.as_detached_tensor() }
-        };
-        (tensor(&parameters.weight_name()), tensor(&parameters.bias_name()))
+    /// Batch norm and activation; in training the moving statistics follow the batch's.
+    fn norm(&self, sums: &Tensor, names: &Names, activation: Activation, training: bool) -> Result<Tensor> {
+        let Names::BatchNorm { gamma, beta, mean, variance } = names else { bail!("the layer has no batch norm") };
+        let (gamma, beta) = (self.tensor(gamma, training), self.tensor(beta, training));
+        let moving = [mean, variance].map(|name| &self.statistics[name]);
+        let values = |var: &Var| var.to_dtype(DType::F64)?.to_vec1();
+        let old = Statistics { mean: values(moving[0])?, variance: values(moving[1])? };
+        if !training {
+            return sums.apply_op3(&gamma, &beta, BatchNorm::by(activation, old));
+        }
+        let (op, statistics) = BatchNorm::of_batch(activation);
+        let y = sums.apply_op3(&gamma, &beta, op)?;
+        let Some(Statistics { mean, variance }) = statistics.get() else { bail!("batch norm found no statistics") };
+        for ((var, old), new) in moving.into_iter().zip([old.mean, old.variance]).zip([mean, variance]) {
+            let moved =
+                old.iter().zip(new).map(|(old, new)| MOMENTUM * old + (1.0 - MOMENTUM) * new).collect::<Vec<f64>>();
+            var.set(&Tensor::from_vec(moved, new.len(), &Device::Cpu)?.to_dtype(var.dtype())?)?;
+        }
+        Ok(y)
     }
 
-    /// The parameters as the model file takes them.
+    fn is_normed(&self) -> bool {
+        !self.statistics.is_empty()
+    }
+
+    fn tensor(&self, name: &str, training: bool) -> Tensor {
+        let var = &self.parameters[name];
+        if training { var.as_tensor().clone() } else { var.as_detached_tensor() }
+    }
+
+    /// Weights and biases as the model file takes them, batch norm folded into them.
     pub fn weights(&self, spec: &Spec) -> anyhow::Result<husky::Weights> {
-        let values = self.parameters.iter().map(|(name, var)| Ok((name.clone(), var.flatten_all()?.to_vec1()?)));
-        Ok(husky::Weights::new(spec, values.collect::<Result<_>>()?)?)
+        let values = |vars: &BTreeMap<String, Var>, name: &str| vars[name].flatten_all()?.to_vec1::<f32>();
+        let mut tensors = BTreeMap::new();
+        for (p, names) in layers(&self.steps) {
+            let mut weight = values(&self.parameters, &p.weight_name())?;
+            let bias = match names {
+                Names::Bias(bias) => values(&self.parameters, &bias)?,
+                Names::BatchNorm { gamma, beta, mean, variance } => {
+                    let (gamma, beta) = (values(&self.parameters, &gamma)?, values(&self.parameters, &beta)?);
+                    let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
+                    let statistics = Statistics {
+                        mean: wide(values(&self.statistics, &mean)?),
+                        variance: wide(values(&self.statistics, &variance)?),
+                    };
+                    let factors: Vec<f64> = statistics
+                        .inverse_deviations()
+                        .zip(gamma)
+                        .map(|(inverse, gamma)| inverse * f64::from(gamma))
+                        .collect();
+                    for weight in weight.chunks_mut(factors.len()) {
+                        weight.iter_mut().zip(&factors).for_each(|(w, factor)| *w = (f64::from(*w) * factor) as f32);
+                    }
+                    let offsets = statistics.mean.iter().zip(&factors).map(|(mean, factor)| mean * factor);
+                    beta.iter().zip(offsets).map(|(&beta, offset)| (f64::from(beta) - offset) as f32).collect()
+                }
+            };
+            tensors.insert(p.weight_name(), weight);
+            tensors.insert(p.bias_name(), bias);
+        }
+        Ok(husky::Weights::new(spec, tensors)?)
     }
 }
 
-fn dimensions(shape: Shape) -> Vec<usize> {
-    match shape {
-        Shape::Image { height, width, channels } => vec![height, width, channels],
-        Shape::Vector(length) => vec![length],
+/// What stands beside a layer's weights, by the tensors' names, which are Keras'.
+enum Names {
+    Bias(String),
+    BatchNorm { gamma: String, beta: String, mean: String, variance: String },
+}
+
+impl Names {
+    /// Those of a layer of a network that is `normed` or not: where it is, its convolutions have batch norm.
+    fn of(parameters: &Parameters, normed: bool) -> Self {
+        if !normed || parameters.shape.len() == 2 {
+            return Self::Bias(parameters.bias_name());
+        }
+        let name = |what| format!("{}.{what}", parameters.layer);
+        Self::BatchNorm {
+            gamma: name("gamma"),
+            beta: name("beta"),
+            mean: name("moving_mean"),
+            variance: name("moving_variance"),
+        }
     }
+
+    /// Name and first value of each tensor, which has a value a channel.
+    fn vectors(&self) -> Vec<(String, f32)> {
+        match self {
+            Self::Bias(bias) => vec![(bias.clone(), 0.0)],
+            Self::BatchNorm { gamma, beta, mean, variance } => {
+                vec![(gamma.clone(), 1.0), (beta.clone(), 0.0), (mean.clone(), 0.0), (variance.clone(), 1.0)]
+            }
+        }
+    }
+
+    fn is_statistic(&self, name: &str) -> bool {
+        matches!(self, Self::BatchNorm { mean, variance, .. } if mean == name || variance == name)
+    }
+}
+
+/// The layers that have weights, and what stands beside these.
+fn layers(steps: &[Step]) -> Vec<(Parameters, Names)> {
+    let normed = steps.iter().any(|step| matches!(step.op, Op::Residual { .. } | Op::DepthwiseConv2d { .. }));
+    let parameters = steps.iter().flat_map(Step::parameters);
+    parameters.map(|parameters| (parameters.clone(), Names::of(parameters, normed))).collect()
 }
 
 /// Uniform in `±sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010, Keras' default).
 fn glorot_uniform(parameters: &Parameters, seed: u64, index: u64) -> Vec<f32> {
-    let [window @ .., fan_in, fan_out] = &parameters.shape[..] else { return Vec::new() };
-    let window: usize = window.iter().product();
+    let (window, fan_in, fan_out) = match parameters.shape[..] {
+        // Depthwise: Keras counts all channels in, and one out.
+        [height, width, channels] => (height * width, channels, 1),
+        [ref window @ .., fan_in, fan_out] => (window.iter().product(), fan_in, fan_out),
+        _ => unreachable!("weights have two dimensions at least"),
+    };
     let limit = (6.0 / (window * (fan_in + fan_out)) as f32).sqrt();
     let mut rng = random::rng(seed, Stream::Initialization, 0, index);
     (0..parameters.shape.iter().product()).map(|_| rng.random_range(-limit..limit)).collect()

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Result;
 use husky::{Classifier, Verdict};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
@@ -33,6 +34,10 @@ pub struct PredictArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+/// Photos that are judged before their lines are printed: enough that no core waits for long at the end of them, and few
+/// enough that lines keep coming.
+const PHOTOS_AT_ONCE: usize = 64;
 
 /// A line of `--json`.
 #[derive(Serialize)]
@@ -69,18 +74,21 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
                 return Ok(exit_code);
             }
         }
-        for path in files {
-            let file = path.display().to_string();
-            let go_on = match judge(&classifier, &path) {
-                Ok((verdict, milliseconds)) => answer(args.json, &file, &verdict, milliseconds)?,
-                Err(error) => {
-                    exit_code = ExitCode::FAILURE;
-                    let code = error.downcast_ref().map_or("photo-unreadable", husky::Error::code);
-                    bad(args.json, &file, &format!("{error:#}"), code)?
+        for files in files.chunks(PHOTOS_AT_ONCE) {
+            let answers: Vec<_> = files.par_iter().with_max_len(1).map(|path| judge(&classifier, path)).collect();
+            for (path, answer) in files.iter().zip(answers) {
+                let file = path.display().to_string();
+                let go_on = match answer {
+                    Ok((verdict, milliseconds)) => good(args.json, &file, &verdict, milliseconds)?,
+                    Err(error) => {
+                        exit_code = ExitCode::FAILURE;
+                        let code = error.downcast_ref().map_or("photo-unreadable", husky::Error::code);
+                        bad(args.json, &file, &format!("{error:#}"), code)?
+                    }
+                };
+                if !go_on {
+                    return Ok(exit_code);
                 }
-            };
-            if !go_on {
-                return Ok(exit_code);
             }
         }
     }
@@ -95,7 +103,7 @@ fn judge(classifier: &Classifier, path: &Path) -> Result<(Verdict, f64)> {
     Ok((verdict, start.elapsed().as_secs_f64() * 1000.0))
 }
 
-fn answer(json: bool, file: &str, verdict: &Verdict, milliseconds: f64) -> Result<bool> {
+fn good(json: bool, file: &str, verdict: &Verdict, milliseconds: f64) -> Result<bool> {
     if json {
         return json_line(&Line::Answer { file, verdict, milliseconds });
     }

@@ -9,7 +9,9 @@ use husky::Spec;
 use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize, Step, Window};
 use rand::{RngExt, SeedableRng};
 use trainer::network::Network;
-use trainer::ops::{Conv2d, CrossEntropy, Dense, Dropout, DropoutKey};
+use trainer::ops::{
+    BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, Dropout, DropoutKey, Pointwise, Statistics,
+};
 use trainer::presets::Preset;
 
 /// Values in ±1, the same for one seed.
@@ -109,6 +111,81 @@ fn conv2d_equals_candle() {
         let theirs = theirs.max_pool2d(2).unwrap().permute((0, 2, 3, 1)).unwrap();
         let difference = (ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
         assert!(difference < 1e-12, "{difference}");
+    }
+}
+
+#[test]
+fn pointwise() {
+    for (shape, filters) in [([5, 2, 3, 4], 3), ([1, 1, 1, 17], 2)] {
+        let (x, weight) = (random(1, &shape), random(2, &[1, 1, shape[3], filters]));
+        check(&[&x, &weight], || Ok(weighted_sum(&x.apply_op2(&weight, Pointwise)?)));
+        let product = x.reshape(((), shape[3])).unwrap().matmul(&weight.reshape((shape[3], filters)).unwrap()).unwrap();
+        let ours = x.apply_op2(&weight, Pointwise).unwrap().reshape(((), filters)).unwrap();
+        assert!((ours - product).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap() < 1e-12);
+    }
+}
+
+#[test]
+fn depthwise_conv2d() {
+    // More pictures than one task takes, windows larger than the picture, channels that fill no whole vectors.
+    for (shape, window) in [
+        ([5, 4, 5, 3], window(3, 1, Padding::Valid)),
+        ([1, 6, 7, 9], window(3, 2, Padding::Same)),
+        ([1, 7, 6, 2], window(3, 2, Padding::Valid)),
+        ([1, 3, 8, 17], window(5, 1, Padding::Same)),
+        ([1, 2, 7, 3], window(5, 2, Padding::Same)),
+    ] {
+        let (x, weight) = (random(1, &shape), random(2, &[window.kernel, window.kernel, shape[3]]));
+        check(&[&x, &weight], || Ok(weighted_sum(&x.apply_op2(&weight, DepthwiseConv2d(window))?)));
+        // As a full convolution whose weights are zero between different channels.
+        let unit = Tensor::eye(shape[3], DType::F64, &Device::Cpu).unwrap();
+        let full = weight.unsqueeze(3).unwrap().broadcast_mul(&unit).unwrap();
+        let bias = Tensor::zeros(shape[3], DType::F64, &Device::Cpu).unwrap();
+        let theirs = x.apply_op3(&full, &bias, Conv2d::new(window, Activation::Linear, false, None)).unwrap();
+        let ours = x.apply_op2(&weight, DepthwiseConv2d(window)).unwrap();
+        assert!((ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap() < 1e-12);
+    }
+}
+
+#[test]
+fn batch_norm() {
+    for (shape, activation) in [
+        ([3, 2, 3, 5], Activation::Linear),
+        ([2, 3, 2, 17], Activation::Relu6),
+        // Several chunks of values.
+        ([2, 1, 2, 40_000], Activation::Relu),
+    ] {
+        let channels = shape[3];
+        let x = Var::from_tensor(&random(1, &shape).affine(3.0, 1.0).unwrap()).unwrap();
+        let gamma = Var::from_tensor(&(random(2, &[channels]).as_tensor() * 8.0).unwrap()).unwrap();
+        let beta = random(3, &[channels]);
+        if channels < 100 {
+            let normed = || x.apply_op3(&gamma, &beta, BatchNorm::of_batch(activation).0);
+            check(&[&x, &gamma, &beta], || Ok(weighted_sum(&normed()?)));
+        }
+        // By its definition.
+        let (op, statistics) = BatchNorm::of_batch(activation);
+        let ours = x.apply_op3(&gamma, &beta, op).unwrap();
+        let rows = x.reshape(((), channels)).unwrap();
+        let mean = rows.mean_keepdim(0).unwrap();
+        let centered = rows.broadcast_sub(&mean).unwrap();
+        let variance = centered.sqr().unwrap().mean_keepdim(0).unwrap();
+        let normed = centered.broadcast_div(&(&variance + BatchNorm::EPSILON).unwrap().sqrt().unwrap()).unwrap();
+        let sums = normed.broadcast_mul(&gamma).unwrap().broadcast_add(&beta).unwrap();
+        let theirs = match activation {
+            Activation::Linear => sums,
+            Activation::Relu => sums.relu().unwrap(),
+            Activation::Relu6 => sums.clamp(0.0, 6.0).unwrap(),
+        };
+        let theirs = theirs.reshape(&shape[..]).unwrap();
+        assert!((&ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap() < 1e-12);
+        // By the same statistics, given: the same.
+        let Statistics { mean: found, .. } = statistics.get().unwrap();
+        let largest = found.iter().zip(mean.flatten_all().unwrap().to_vec1::<f64>().unwrap());
+        assert!(largest.fold(0.0, |largest: f64, (a, b)| largest.max((a - b).abs())) < 1e-12);
+        let by = BatchNorm::by(activation, statistics.get().unwrap().clone());
+        let again = x.apply_op3(&gamma, &beta, by).unwrap();
+        assert!((ours - again).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap() == 0.0);
     }
 }
 
@@ -222,6 +299,73 @@ fn whole_network() {
     let x = random(5, &[3, 10, 10, 3]);
     let inputs: Vec<&Var> = network.parameters().values().collect();
     check(&inputs, || network.forward(&x, Some(KEY))?.apply_op1(CrossEntropy::new(vec![0, 1, 0])));
+}
+
+/// Layers as EfficientNet-Lite has them.
+fn lite() -> Spec {
+    let conv = |filters, kernel, stride, activation| Layer::Conv2d {
+        filters,
+        kernel,
+        stride,
+        padding: Padding::Same,
+        activation,
+    };
+    let depthwise = |kernel, stride| Layer::DepthwiseConv2d {
+        kernel,
+        stride,
+        padding: Padding::Same,
+        activation: Activation::Relu6,
+    };
+    let layers = vec![
+        conv(4, 3, 2, Activation::Relu6),
+        depthwise(3, 1),
+        Layer::Residual {
+            layers: vec![conv(7, 1, 1, Activation::Relu6), depthwise(5, 1), conv(4, 1, 1, Activation::Linear)],
+        },
+        depthwise(5, 2),
+        Layer::GlobalAveragePool2d,
+        Layer::Dropout { percent: 20 },
+        dense(1, Activation::Linear),
+    ];
+    spec(9, layers)
+}
+
+#[test]
+fn whole_network_with_batch_norm() {
+    let network = Network::new(&lite(), 1).unwrap();
+    let tensors = network.parameters().iter().chain(network.statistics());
+    let tensors = tensors.map(|(name, var)| (name.clone(), var.to_dtype(DType::F64).unwrap())).collect();
+    let network = Network::from_tensors(&lite(), tensors).unwrap();
+    let x = random(5, &[3, 9, 9, 3]);
+    let inputs: Vec<&Var> = network.parameters().values().collect();
+    // Weight, gamma and beta of six convolutions, and the dense layer.
+    assert_eq!((inputs.len(), network.statistics().len()), (6 * 3 + 2, 6 * 2));
+    check(&inputs, || network.forward(&x, Some(KEY))?.apply_op1(CrossEntropy::new(vec![0, 1, 0])));
+}
+
+/// What the model file gets computes what the network does.
+#[test]
+fn batch_norm_is_folded_into_the_weights() {
+    let spec = lite();
+    let network = Network::new(&spec, 1).unwrap();
+    for (i, var) in network.parameters().values().enumerate() {
+        // Not ones and zeros.
+        let noise = random(i as u64, var.dims()).to_dtype(DType::F32).unwrap();
+        var.set(&(var.as_tensor() + noise * 0.3).unwrap()).unwrap();
+    }
+    let x = random(5, &[2, 9, 9, 3]).to_dtype(DType::F32).unwrap();
+    let fresh = network.forward(&x, None).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for _ in 0..200 {
+        network.forward(&x, Some(KEY)).unwrap();
+    }
+    let logits = network.forward(&x, None).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_ne!(fresh, logits);
+    let engine = husky::engine::Network::new(&spec, network.weights(&spec).unwrap()).unwrap();
+    let pictures = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (picture, logit) in pictures.chunks(9 * 9 * 3).zip(logits) {
+        let found = engine.forward(picture)[0];
+        assert!((found - logit).abs() < 1e-5 * logit.abs().max(1.0), "{found} {logit}");
+    }
 }
 
 /// The gradients of `classic` in f32, as it trains, against loops in f64 that share no code with it.

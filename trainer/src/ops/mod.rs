@@ -5,17 +5,23 @@
 //! into pieces that do not depend on the number of threads, and add the pieces up in one order: the same numbers come out
 //! on any machine of one kind, whatever the thread count.
 
+mod batch_norm;
 mod conv;
 mod dense;
+mod depthwise;
 mod dropout;
 mod gemm;
 mod loss;
+mod pointwise;
 mod simd;
 
+pub use batch_norm::{BatchNorm, Statistics};
 pub use conv::Conv2d;
 pub use dense::Dense;
+pub use depthwise::DepthwiseConv2d;
 pub use dropout::{Dropout, DropoutKey};
 pub use loss::CrossEntropy;
+pub use pointwise::Pointwise;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
 use husky::spec::Activation;

@@ -65,8 +65,11 @@ enum Command {
         #[arg(long, default_value_t = 10)]
         launches: usize,
     },
-    /// Training steps of `classic`: ours, Keras, PyTorch.
+    /// Training steps of a network: ours, Keras, PyTorch.
     Train {
+        /// What to train.
+        #[arg(long, value_enum, default_value = "classic")]
+        network: train::Network,
         /// What to install and train beside ours.
         #[arg(long, value_delimiter = ',', value_name = "PEER,…")]
         peers: Vec<Peer>,
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
         Command::Native { model, rounds } => native::run(model, rounds),
         Command::Predict { photos, count, rounds } => predict::run(&photos, count, rounds),
         Command::Photo { launches } => photo::run(launches),
-        Command::Train { peers, rounds } => train::run(&peers, rounds),
+        Command::Train { network, peers, rounds } => train::run(network, &peers, rounds),
     };
     result.map_or_else(
         |error: anyhow::Error| {

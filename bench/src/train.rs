@@ -1,8 +1,8 @@
-//! `bench train`: a training step of `classic` on random pictures, ours beside Keras and PyTorch.
+//! `bench train`: a training step of a network on random pictures, ours beside Keras and PyTorch.
 
 use std::{fs, path::PathBuf, process::Command};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::Deserialize;
 use xtask::process::{cargo, read};
@@ -19,6 +19,24 @@ pub enum Peer {
     Keras,
     /// PyTorch, channels last, fused Adam; 5 GB to download.
     Torch,
+}
+
+/// A network to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Network {
+    /// The article's, 128x128 pixels.
+    Classic,
+    /// EfficientNet-Lite0, 160x160 pixels.
+    EfficientnetLite0,
+}
+
+impl Network {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::EfficientnetLite0 => "efficientnet-lite0",
+        }
+    }
 }
 
 /// Photos a step.
@@ -78,8 +96,9 @@ impl Trainer {
         })
     }
 
-    fn round(&mut self) -> Result<()> {
-        let output = read(Command::new(&self.program).args(&self.script).args([BATCH, STEPS]).envs(MALLOC))?;
+    fn round(&mut self, network: Network) -> Result<()> {
+        let output =
+            read(Command::new(&self.program).args(&self.script).args([network.name(), BATCH, STEPS]).envs(MALLOC))?;
         let line = output.lines().last().unwrap_or_default();
         let round: Round = serde_json::from_str(line).with_context(|| format!("{} printed {line:?}", self.title))?;
         self.rate.0.push(round.images_per_second);
@@ -91,8 +110,10 @@ impl Trainer {
 /// Measures, prints the table and writes it beside the peers.
 ///
 /// # Errors
-/// A peer can't be installed, or a training fails.
-pub fn run(others: &[Peer], rounds: usize) -> Result<()> {
+/// A peer can't be installed or does not know the network, or a training fails.
+pub fn run(network: Network, others: &[Peer], rounds: usize) -> Result<()> {
+    let both = network == Network::Classic || !others.contains(&Peer::Keras);
+    ensure!(both, "Keras trains classic only here: compare {} with PyTorch", network.name());
     let mut trainers = vec![Trainer::ours()?];
     for &peer in others {
         trainers.push(Trainer::peer(peer)?);
@@ -101,7 +122,7 @@ pub fn run(others: &[Peer], rounds: usize) -> Result<()> {
     for round in 0..rounds {
         eprintln!("Round {} of {rounds}.", round + 1);
         for i in 0..count {
-            trainers[(i + round) % count].round()?;
+            trainers[(i + round) % count].round(network)?;
         }
     }
     let mut table = Table::new(&["trainer", "images/s", "ours to it", "peak memory, MB"]);
@@ -112,14 +133,15 @@ pub fn run(others: &[Peer], rounds: usize) -> Result<()> {
     let names: Vec<_> = others.iter().filter_map(ValueEnum::to_possible_value).collect();
     let names: Vec<_> = names.iter().map(|name| name.get_name()).collect();
     let option = if names.is_empty() { String::new() } else { format!(" --peers {}", names.join(",")) };
+    let network = network.name();
     let report = format!(
-        "Training `classic`, batch {BATCH}, dropout, Adam, random pictures, all cores of {}: `cargo xtask bench \
-         train{option} --rounds {rounds}`. Medians of {rounds} processes each, in rotated order, each of {STEPS} steps \
+        "Training `{network}`, batch {BATCH}, dropout, Adam, random pictures, all cores of {}: `cargo xtask bench \
+         train --network {network}{option} --rounds {rounds}`. Medians of {rounds} processes each, in rotated order, each of {STEPS} steps \
          (smallest–largest); ratios within a round; all with {}.\n\n{table}",
         peers::machine()?,
         MALLOC.map(|(name, value)| format!("{name}={value}")).join(" "),
     );
-    let path = peers::folder()?.join("train.md");
+    let path = peers::folder()?.join(format!("train-{network}.md"));
     fs::write(&path, &report)?;
     println!("{report}\nThe table is in {}", path.display());
     Ok(())

@@ -1,4 +1,4 @@
-//! A [`Spec`] as a candle graph, for training.
+//! A [`Spec`] as training operations, and the way back through them.
 //!
 //! The convolutions of a network with depthwise convolutions or residual blocks train with batch norm in place of a bias,
 //! since such networks hardly train without. The model file knows nothing of it: what batch norm does to a picture at
@@ -99,14 +99,21 @@ impl Pass {
 
     fn add(&mut self, a: Tensor, b: Tensor) -> Result<Tensor> {
         let y = (&a + &b)?;
-        self.tape.push(Node::Add([a, b], y.clone()));
+        self.record(Node::Add([a, b], y.clone()), &y);
         Ok(y)
     }
 
     fn flatten(&mut self, x: Tensor) -> Result<Tensor> {
         let y = x.flatten_from(1)?;
-        self.tape.push(Node::Reshape([x], y.clone()));
+        self.record(Node::Reshape([x], y.clone()), &y);
         Ok(y)
+    }
+
+    /// Of what no parameter is in, there is no way back.
+    fn record(&mut self, node: Node, y: &Tensor) {
+        if y.track_op() {
+            self.tape.push(node);
+        }
     }
 }
 
@@ -142,7 +149,7 @@ impl Node {
     }
 }
 
-/// What a batch says.
+/// What a batch says about the parameters.
 pub struct Gradients {
     /// `[batch, outputs]`.
     pub logits: Tensor,

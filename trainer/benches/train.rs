@@ -9,7 +9,7 @@ use candle_nn::Optimizer as _;
 use husky::Spec;
 use husky::spec::{Activation, Architecture, Layer, Padding};
 use trainer::network::Network;
-use trainer::ops::{CrossEntropy, DropoutKey};
+use trainer::ops::DropoutKey;
 use trainer::optimizer::{Algorithm, Optimizer, Settings};
 use trainer::presets::Preset;
 
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
         let start = Instant::now();
         let key = DropoutKey { seed: 1, epoch: 1, first_sample: step * batch };
         let labels = (0..batch as usize).map(|i| i % 2).collect();
-        optimizer.backward_step(&network.forward(&pictures, Some(key))?.apply_op1(CrossEntropy::new(labels))?)?;
+        optimizer.step(&network.gradients(&pictures, labels, key)?.gradients)?;
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);

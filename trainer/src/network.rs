@@ -1,16 +1,21 @@
-//! A [`Spec`] as a candle graph, for training.
+//! A [`Spec`] as training operations, and the way back through them.
 //!
 //! The convolutions of a network with depthwise convolutions or residual blocks train with batch norm in place of a bias,
 //! since such networks hardly train without. The model file knows nothing of it: what batch norm does to a picture at
 //! inference is a factor and an offset for each channel, which [`Network::weights`] folds into weights and bias.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use candle_core::backprop::GradStore;
+use candle_core::{CustomOp1, CustomOp2, CustomOp3, DType, Device, Result, Tensor, Var, bail};
 use husky::spec::{Activation, Op, Parameters, Spec, Step, Window};
 use rand::RngExt;
 
-use crate::ops::{BatchNorm, Conv2d, Dense, DepthwiseConv2d, Dropout, DropoutKey, Pointwise, Statistics};
+use crate::ops::{
+    BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, Dropout, DropoutKey, GlobalAveragePool2d, Pointwise,
+    Statistics,
+};
 use crate::random::{self, Stream};
 
 /// A network whose parameters can be trained. The inference twin is [`husky::engine::Network`].
@@ -24,21 +29,134 @@ pub struct Network {
 /// How much of the moving statistics is kept at each step; Keras' default.
 const MOMENTUM: f64 = 0.99;
 
-/// Where a forward pass is.
+/// A forward pass under way.
 struct Pass {
     /// None but in training.
     dropout: Option<DropoutKey>,
     /// Dropout layers so far.
     dropouts: u8,
+    /// What was computed, in order; empty but in training.
+    tape: Vec<Node>,
+}
+
+/// An operation, what it was applied to, and its result.
+///
+/// This takes the place of candle's own tape, which adds each gradient to a tensor of zeros: four passes over the memory
+/// and two new buffers for every one of them, half the time of a network of many thin layers.
+enum Node {
+    One(Arc<Box<dyn CustomOp1 + Send + Sync>>, [Tensor; 1], Tensor),
+    Two(Arc<Box<dyn CustomOp2 + Send + Sync>>, [Tensor; 2], Tensor),
+    Three(Arc<Box<dyn CustomOp3 + Send + Sync>>, [Tensor; 3], Tensor),
+    Add([Tensor; 2], Tensor),
+    Reshape([Tensor; 1], Tensor),
 }
 
 impl Pass {
+    fn new(dropout: Option<DropoutKey>) -> Self {
+        Self { dropout, dropouts: 0, tape: Vec::new() }
+    }
+
+    fn is_training(&self) -> bool {
+        self.dropout.is_some()
+    }
+
     /// The next dropout layer.
     fn dropout(&mut self, rate: f32) -> Option<Dropout> {
         let layer = self.dropouts;
         self.dropouts += 1;
         self.dropout.map(|key| Dropout::new(rate, layer, key))
     }
+
+    fn one(&mut self, op: impl CustomOp1 + Send + Sync + 'static, x: Tensor) -> Result<Tensor> {
+        if !self.is_training() {
+            return x.apply_op1_no_bwd(&op);
+        }
+        let op: Arc<Box<dyn CustomOp1 + Send + Sync>> = Arc::new(Box::new(op));
+        let y = x.apply_op1_arc(Arc::clone(&op))?;
+        self.tape.push(Node::One(op, [x], y.clone()));
+        Ok(y)
+    }
+
+    fn two(&mut self, op: impl CustomOp2 + Send + Sync + 'static, a: Tensor, b: Tensor) -> Result<Tensor> {
+        if !self.is_training() {
+            return a.apply_op2_no_bwd(&b, &op);
+        }
+        let op: Arc<Box<dyn CustomOp2 + Send + Sync>> = Arc::new(Box::new(op));
+        let y = a.apply_op2_arc(&b, Arc::clone(&op))?;
+        self.tape.push(Node::Two(op, [a, b], y.clone()));
+        Ok(y)
+    }
+
+    fn three(&mut self, op: impl CustomOp3 + Send + Sync + 'static, a: Tensor, b: Tensor, c: Tensor) -> Result<Tensor> {
+        if !self.is_training() {
+            return a.apply_op3_no_bwd(&b, &c, &op);
+        }
+        let op: Arc<Box<dyn CustomOp3 + Send + Sync>> = Arc::new(Box::new(op));
+        let y = a.apply_op3_arc(&b, &c, Arc::clone(&op))?;
+        self.tape.push(Node::Three(op, [a, b, c], y.clone()));
+        Ok(y)
+    }
+
+    fn add(&mut self, a: Tensor, b: Tensor) -> Result<Tensor> {
+        let y = (&a + &b)?;
+        self.record(Node::Add([a, b], y.clone()), &y);
+        Ok(y)
+    }
+
+    fn flatten(&mut self, x: Tensor) -> Result<Tensor> {
+        let y = x.flatten_from(1)?;
+        self.record(Node::Reshape([x], y.clone()), &y);
+        Ok(y)
+    }
+
+    /// Of what no parameter is in, there is no way back.
+    fn record(&mut self, node: Node, y: &Tensor) {
+        if y.track_op() {
+            self.tape.push(node);
+        }
+    }
+}
+
+impl Node {
+    /// What it was applied to, each with its gradient, where it has one, from the gradient of the result.
+    fn backward(self, gradients: &mut GradStore) -> Result<Vec<(Tensor, Option<Tensor>)>> {
+        let mut gradient = |y: &Tensor| match gradients.remove(y) {
+            Some(gradient) => Ok(gradient),
+            None => bail!("a result has no gradient"),
+        };
+        Ok(match self {
+            Self::One(op, [x], y) => {
+                let dx = op.bwd(&x, &y, &gradient(&y)?)?;
+                vec![(x, dx)]
+            }
+            Self::Two(op, [a, b], y) => {
+                let (da, db) = op.bwd(&a, &b, &y, &gradient(&y)?)?;
+                vec![(a, da), (b, db)]
+            }
+            Self::Three(op, [a, b, c], y) => {
+                let (da, db, dc) = op.bwd(&a, &b, &c, &y, &gradient(&y)?)?;
+                vec![(a, da), (b, db), (c, dc)]
+            }
+            Self::Add([a, b], y) => {
+                let dy = gradient(&y)?;
+                vec![(a, Some(dy.clone())), (b, Some(dy))]
+            }
+            Self::Reshape([x], y) => {
+                let dx = gradient(&y)?.reshape(x.shape())?;
+                vec![(x, Some(dx))]
+            }
+        })
+    }
+}
+
+/// What a batch says about the parameters.
+pub struct Gradients {
+    /// `[batch, outputs]`.
+    pub logits: Tensor,
+    /// The mean cross-entropy.
+    pub loss: Tensor,
+    /// The loss' gradient by each parameter.
+    pub gradients: GradStore,
 }
 
 impl Network {
@@ -88,16 +206,38 @@ impl Network {
         &self.statistics
     }
 
-    /// Logits `[batch, outputs]` of `input` `[batch, size, size, 3]`. Where a key is given it is the training pass: with
-    /// dropout, normed by the batch, whose statistics move the network's, and with what the gradients need.
-    pub fn forward(&self, input: &Tensor, dropout: Option<DropoutKey>) -> Result<Tensor> {
-        self.run(&self.steps, input.clone(), &mut Pass { dropout, dropouts: 0 })
+    /// Logits `[batch, outputs]` of `input` `[batch, size, size, 3]`.
+    pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        self.run(&self.steps, input.clone(), &mut Pass::new(None))
+    }
+
+    /// The training pass over a batch, there and back: with dropout, normed by the batch, whose statistics move the
+    /// network's.
+    pub fn gradients(&self, input: &Tensor, labels: Vec<usize>, dropout: DropoutKey) -> Result<Gradients> {
+        let mut pass = Pass::new(Some(dropout));
+        let logits = self.run(&self.steps, input.clone(), &mut pass)?;
+        // candle's own tape is for the loss alone.
+        let leaf = Var::from_tensor(&logits)?;
+        let loss = leaf.apply_op1(CrossEntropy::new(labels))?;
+        let mut gradients = loss.backward()?;
+        let Some(gradient) = gradients.remove(&leaf) else { bail!("the loss has no gradient") };
+        gradients.insert(&logits, gradient);
+        while let Some(node) = pass.tape.pop() {
+            for (tensor, gradient) in node.backward(&mut gradients)? {
+                let Some(gradient) = gradient else { continue };
+                let sum = match gradients.remove(&tensor) {
+                    Some(other) => (other + gradient)?,
+                    None => gradient,
+                };
+                gradients.insert(&tensor, sum);
+            }
+        }
+        Ok(Gradients { logits, loss, gradients })
     }
 
     fn run(&self, steps: &[Step], mut x: Tensor, pass: &mut Pass) -> Result<Tensor> {
         let mut steps = steps.iter().peekable();
         while let Some(step) = steps.next() {
-            let training = pass.dropout.is_some();
             x = match &step.op {
                 Op::Conv2d { parameters, window, activation, pool } => match Names::of(parameters, self.is_normed()) {
                     Names::Bias(bias) => {
@@ -106,38 +246,38 @@ impl Network {
                             Some(Step { op: Op::Dropout { rate }, .. }) => pass.dropout(*rate),
                             _ => None,
                         };
-                        let (weight, bias) =
-                            (self.tensor(&parameters.weight_name(), training), self.tensor(&bias, training));
-                        x.apply_op3(&weight, &bias, Conv2d::new(*window, *activation, *pool, dropout))?
+                        let (weight, bias) = (self.tensor(&parameters.weight_name()), self.tensor(&bias));
+                        pass.three(Conv2d::new(*window, *activation, *pool, dropout), x, weight, bias)?
                     }
                     Names::BatchNorm { .. } if *pool => bail!("a max pool after batch norm can't be trained"),
                     names @ Names::BatchNorm { .. } => {
-                        let weight = self.tensor(&parameters.weight_name(), training);
+                        let weight = self.tensor(&parameters.weight_name());
                         let sums = if let Window { kernel: 1, stride: 1, .. } = window {
-                            x.apply_op2(&weight, Pointwise)?
+                            pass.two(Pointwise, x, weight)?
                         } else {
                             let bias = Tensor::zeros(parameters.bias_len(), x.dtype(), &Device::Cpu)?;
-                            x.apply_op3(&weight, &bias, Conv2d::new(*window, Activation::Linear, false, None))?
+                            pass.three(Conv2d::new(*window, Activation::Linear, false, None), x, weight, bias)?
                         };
-                        self.norm(&sums, &names, *activation, training)?
+                        self.norm(sums, &names, *activation, pass)?
                     }
                 },
                 Op::DepthwiseConv2d { parameters, window, activation } => {
-                    let sums =
-                        x.apply_op2(&self.tensor(&parameters.weight_name(), training), DepthwiseConv2d(*window))?;
-                    self.norm(&sums, &Names::of(parameters, true), *activation, training)?
+                    let sums = pass.two(DepthwiseConv2d(*window), x, self.tensor(&parameters.weight_name()))?;
+                    self.norm(sums, &Names::of(parameters, true), *activation, pass)?
                 }
-                Op::Residual { steps } => (&x + self.run(steps, x.clone(), pass)?)?,
-                Op::GlobalAveragePool2d => x.mean((1, 2))?,
+                Op::Residual { steps } => {
+                    let y = self.run(steps, x.clone(), pass)?;
+                    pass.add(x, y)?
+                }
+                Op::GlobalAveragePool2d => pass.one(GlobalAveragePool2d, x)?,
                 Op::Dense { parameters, activation } => {
-                    let weight = self.tensor(&parameters.weight_name(), training);
-                    let bias = self.tensor(&parameters.bias_name(), training);
-                    x.apply_op3(&weight, &bias, Dense::new(*activation))?
+                    let weight = self.tensor(&parameters.weight_name());
+                    pass.three(Dense::new(*activation), x, weight, self.tensor(&parameters.bias_name()))?
                 }
-                Op::Flatten => x.flatten_from(1)?,
+                Op::Flatten => pass.flatten(x)?,
                 Op::Dropout { rate } => match pass.dropout(*rate) {
                     None => x,
-                    Some(op) => x.apply_op1(op)?,
+                    Some(op) => pass.one(op, x)?,
                 },
             };
         }
@@ -145,17 +285,17 @@ impl Network {
     }
 
     /// Batch norm and activation; in training the moving statistics follow the batch's.
-    fn norm(&self, sums: &Tensor, names: &Names, activation: Activation, training: bool) -> Result<Tensor> {
+    fn norm(&self, sums: Tensor, names: &Names, activation: Activation, pass: &mut Pass) -> Result<Tensor> {
         let Names::BatchNorm { gamma, beta, mean, variance } = names else { bail!("the layer has no batch norm") };
-        let (gamma, beta) = (self.tensor(gamma, training), self.tensor(beta, training));
+        let (gamma, beta) = (self.tensor(gamma), self.tensor(beta));
         let moving = [mean, variance].map(|name| &self.statistics[name]);
         let values = |var: &Var| var.to_dtype(DType::F64)?.to_vec1();
         let old = Statistics { mean: values(moving[0])?, variance: values(moving[1])? };
-        if !training {
-            return sums.apply_op3(&gamma, &beta, BatchNorm::by(activation, old));
+        if !pass.is_training() {
+            return pass.three(BatchNorm::by(activation, old), sums, gamma, beta);
         }
         let (op, statistics) = BatchNorm::of_batch(activation);
-        let y = sums.apply_op3(&gamma, &beta, op)?;
+        let y = pass.three(op, sums, gamma, beta)?;
         let Some(Statistics { mean, variance }) = statistics.get() else { bail!("batch norm found no statistics") };
         for ((var, old), new) in moving.into_iter().zip([old.mean, old.variance]).zip([mean, variance]) {
             let moved =
@@ -169,9 +309,8 @@ impl Network {
         !self.statistics.is_empty()
     }
 
-    fn tensor(&self, name: &str, training: bool) -> Tensor {
-        let var = &self.parameters[name];
-        if training { var.as_tensor().clone() } else { var.as_detached_tensor() }
+    fn tensor(&self, name: &str) -> Tensor {
+        self.parameters[name].as_tensor().clone()
     }
 
     /// Weights and biases as the model file takes them, batch norm folded into them.

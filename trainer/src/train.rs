@@ -24,8 +24,8 @@ use crate::dataset::{self, Dataset};
 use crate::files::{self, csv_bytes, write_atomically};
 use crate::loader::{self, Batch, Loader};
 use crate::metrics;
-use crate::network::Network;
-use crate::ops::{CrossEntropy, DropoutKey};
+use crate::network::{Gradients, Network};
+use crate::ops::DropoutKey;
 use crate::optimizer::Optimizer;
 
 /// Train a model on a folder of photos
@@ -250,12 +250,12 @@ impl<'a> Run<'a> {
         let config = &self.state.config;
         let key = DropoutKey { seed: config.seed, epoch: self.state.epoch.into(), first_sample: batch.first as u64 };
         let count = batch.labels.len();
-        let logits = self.network.forward(&self.input(batch.inputs, count)?, Some(key))?;
+        let input = self.input(batch.inputs, count)?;
+        let Gradients { logits, loss, gradients } = self.network.gradients(&input, batch.labels.clone(), key)?;
         let correct = count_correct(&logits.to_vec2()?, &batch.labels);
-        let loss = logits.apply_op1(CrossEntropy::new(batch.labels))?;
         let value = loss.to_scalar::<f32>()?;
         self.check_finite(value)?;
-        self.optimizer.backward_step(&loss)?;
+        self.optimizer.step(&gradients)?;
         self.state.loss_sum += f64::from(value);
         self.state.correct += correct;
         self.state.step += 1;
@@ -287,7 +287,7 @@ impl<'a> Run<'a> {
         let (mut logits, mut labels) = (Vec::new(), Vec::new());
         for batch in self.loader.in_order(&self.data.validation)? {
             let batch = batch?;
-            logits.extend(self.network.forward(&self.input(batch.inputs, batch.labels.len())?, None)?.to_vec2()?);
+            logits.extend(self.network.forward(&self.input(batch.inputs, batch.labels.len())?)?.to_vec2()?);
             labels.extend(batch.labels);
         }
         let temperature = calibrate::fit_temperature(&logits, &labels);

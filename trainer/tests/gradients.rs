@@ -4,13 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use husky::Spec;
 use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize, Step, Window};
 use rand::{RngExt, SeedableRng};
-use trainer::network::Network;
+use trainer::network::{Gradients, Network};
 use trainer::ops::{
-    BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, Dropout, DropoutKey, Pointwise, Statistics,
+    BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, Dropout, DropoutKey, GlobalAveragePool2d, Pointwise,
+    Statistics,
 };
 use trainer::presets::Preset;
 
@@ -28,8 +30,18 @@ fn weighted_sum(y: &Tensor) -> Tensor {
 
 /// Holds the gradient of `f` by each of `inputs` against central differences.
 fn check(inputs: &[&Var], f: impl Fn() -> Result<Tensor>) {
+    compare(inputs, &f().unwrap().backward().unwrap(), f);
+}
+
+/// The same for a network's loss and all its parameters.
+fn check_network(network: &Network, x: &Tensor, labels: Vec<usize>) {
+    let pass = || network.gradients(x, labels.clone(), KEY);
+    let parameters: Vec<&Var> = network.parameters().values().collect();
+    compare(&parameters, &pass().unwrap().gradients, || Ok(pass()?.loss));
+}
+
+fn compare(inputs: &[&Var], gradients: &GradStore, f: impl Fn() -> Result<Tensor>) {
     const STEP: f64 = 1e-5;
-    let gradients = f().unwrap().backward().unwrap();
     for (index, input) in inputs.iter().enumerate() {
         let gradient: Vec<f64> = gradients.get(input).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         let values: Vec<f64> = input.flatten_all().unwrap().to_vec1().unwrap();
@@ -190,6 +202,14 @@ fn batch_norm() {
 }
 
 #[test]
+fn global_average_pool2d() {
+    let x = random(1, &[3, 4, 5, 7]);
+    check(&[&x], || Ok(weighted_sum(&x.apply_op1(GlobalAveragePool2d)?)));
+    let (ours, theirs) = (x.apply_op1(GlobalAveragePool2d).unwrap(), x.mean((1, 2)).unwrap());
+    assert!((ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap() < 1e-12);
+}
+
+#[test]
 fn dense_layer() {
     // More inputs and pictures than one task takes, and a small one for every value.
     for (batch, inputs, units) in [(3, 5, 4), (1, 1, 1), (17, 3, 2)] {
@@ -297,8 +317,7 @@ fn whole_network() {
     let spec = spec(10, layers);
     let network = Network::from_tensors(&spec, parameters(&spec)).unwrap();
     let x = random(5, &[3, 10, 10, 3]);
-    let inputs: Vec<&Var> = network.parameters().values().collect();
-    check(&inputs, || network.forward(&x, Some(KEY))?.apply_op1(CrossEntropy::new(vec![0, 1, 0])));
+    check_network(&network, &x, vec![0, 1, 0]);
 }
 
 /// Layers as EfficientNet-Lite has them.
@@ -337,10 +356,9 @@ fn whole_network_with_batch_norm() {
     let tensors = tensors.map(|(name, var)| (name.clone(), var.to_dtype(DType::F64).unwrap())).collect();
     let network = Network::from_tensors(&lite(), tensors).unwrap();
     let x = random(5, &[3, 9, 9, 3]);
-    let inputs: Vec<&Var> = network.parameters().values().collect();
     // Weight, gamma and beta of six convolutions, and the dense layer.
-    assert_eq!((inputs.len(), network.statistics().len()), (6 * 3 + 2, 6 * 2));
-    check(&inputs, || network.forward(&x, Some(KEY))?.apply_op1(CrossEntropy::new(vec![0, 1, 0])));
+    assert_eq!((network.parameters().len(), network.statistics().len()), (6 * 3 + 2, 6 * 2));
+    check_network(&network, &x, vec![0, 1, 0]);
 }
 
 /// What the model file gets computes what the network does.
@@ -354,11 +372,11 @@ fn batch_norm_is_folded_into_the_weights() {
         var.set(&(var.as_tensor() + noise * 0.3).unwrap()).unwrap();
     }
     let x = random(5, &[2, 9, 9, 3]).to_dtype(DType::F32).unwrap();
-    let fresh = network.forward(&x, None).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let fresh = network.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     for _ in 0..200 {
-        network.forward(&x, Some(KEY)).unwrap();
+        network.gradients(&x, vec![0, 1], KEY).unwrap();
     }
-    let logits = network.forward(&x, None).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let logits = network.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_ne!(fresh, logits);
     let engine = husky::engine::Network::new(&spec, network.weights(&spec).unwrap()).unwrap();
     let pictures = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -380,8 +398,7 @@ fn classic_equals_the_reference() {
     let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
     let network = tensors.iter().map(|(name, t)| (name.clone(), single(t))).collect();
     let network = Network::from_tensors(&spec, network).unwrap();
-    let loss = network.forward(&single(&x), Some(KEY)).unwrap().apply_op1(CrossEntropy::new(vec![0])).unwrap();
-    let gradients = loss.backward().unwrap();
+    let Gradients { loss, gradients, .. } = network.gradients(&single(&x), vec![0], KEY).unwrap();
 
     let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
     let parameters = tensors.iter().map(|(name, t)| (name.clone(), values(t))).collect();

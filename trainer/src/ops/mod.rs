@@ -5,6 +5,7 @@
 //! into pieces that do not depend on the number of threads, and add the pieces up in one order: the same numbers come out
 //! on any machine of one kind, whatever the thread count.
 
+mod average;
 mod batch_norm;
 mod conv;
 mod dense;
@@ -15,6 +16,7 @@ mod loss;
 mod pointwise;
 mod simd;
 
+pub use average::GlobalAveragePool2d;
 pub use batch_norm::{BatchNorm, Statistics};
 pub use conv::Conv2d;
 pub use dense::Dense;

@@ -12,7 +12,6 @@
 //! A tile of 4x4 sums takes 36 multiplications a channel pair instead of 144, as 36 matrix products over many tiles. The
 //! gradients are the exact transpose of each stage, with the same 36 products:
 //! `dm = A dy Aᵀ`, `du = vᵀ dm`, `dv = dm uᵀ`, `dd = B dv Bᵀ`, `dweight = Gᵀ du G`.
-#![allow(clippy::needless_range_loop, reason = "two indices name a place of a matrix, two iterators hide it")]
 
 use fearless_simd::{Level, dispatch as vectorize, prelude::*};
 

@@ -13,7 +13,7 @@ const VECTORS: usize = 64;
 #[inline(never)]
 pub fn multiply_add(iterations: usize) -> f32 {
     // Not known to the compiler, so that it can't multiply beforehand.
-    let [f0, f1, f2, f3] = black_box([0.5, 0.25, 0.125, 0.0625]).map(f32x4_splat);
+    let [f0, f1, f2, f3] = black_box([0.5, 0.25, 0.125, 0.0625]).map(|factor| f32x4_splat(factor));
     let values = black_box([f32x4_splat(1e-6); VECTORS]);
     let [mut a0, mut a1, mut a2, mut a3, mut b0, mut b1, mut b2, mut b3] = [f32x4_splat(0.0); 8];
     for _ in 0..iterations / (VECTORS / 2) {
@@ -28,7 +28,7 @@ pub fn multiply_add(iterations: usize) -> f32 {
             b3 = f32x4_add(b3, f32x4_mul(b, f3));
         }
     }
-    let sums = [a1, a2, a3, b0, b1, b2, b3].into_iter().fold(a0, f32x4_add);
+    let sums = [a1, a2, a3, b0, b1, b2, b3].into_iter().fold(a0, |sum, part| f32x4_add(sum, part));
     f32x4_extract_lane::<0>(sums)
         + f32x4_extract_lane::<1>(sums)
         + f32x4_extract_lane::<2>(sums)

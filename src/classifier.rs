@@ -23,7 +23,7 @@ impl Classifier {
     /// One of the `Photo…` variants of [`Error`](crate::Error), and those of [`Classifier::classify_pixels`].
     #[cfg(feature = "decode")]
     pub fn classify(&self, photo: &[u8]) -> Result<Verdict> {
-        self.classify_pixels(&crate::decode::decode(photo)?)
+        self.classify_pixels(&crate::decode::decode(photo, self.spec.input.size)?)
     }
 
     /// Judges a decoded picture, such as a camera frame.

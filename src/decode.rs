@@ -3,6 +3,8 @@
 //! The format is told from the bytes, never from a name. Native code and the browser run these same decoders, because
 //! browsers' own decoders differ from each other.
 
+mod scaled;
+
 use std::{
     io::Cursor,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,7 +18,11 @@ use crate::{Error, Pixels, Result};
 /// The most memory that a decoded picture may take, in bytes.
 pub const MAX_MEMORY: u64 = 256 << 20;
 
-/// Decodes a JPEG, PNG, WebP, GIF (first frame) or BMP file, at most 64 MiB and within the limits of [`Pixels`].
+/// Decodes a JPEG, PNG, WebP, GIF (first frame) or BMP file, at most 64 MiB and within the limits of [`Pixels`], for
+/// [`resize`](crate::resize::resize()) to `size` pixels a side.
+///
+/// A JPEG picture comes in a quarter or an eighth of its width and height where that leaves at least `2 * size` of both:
+/// what the resize makes of it then differs by about one step of 255 on average.
 ///
 /// EXIF orientation is applied, an embedded ICC profile is converted to sRGB, 16 bits become 8, and what is transparent
 /// is laid over white.
@@ -24,7 +30,7 @@ pub const MAX_MEMORY: u64 = 256 << 20;
 /// # Errors
 /// The `Photo…` variants of [`Error`], one for each way to be wrong. [`Error::PhotoFormat`] is a file that may be a good
 /// photo, but in a format that is not read here; all others are final.
-pub fn decode(bytes: &[u8]) -> Result<Pixels> {
+pub fn decode(bytes: &[u8], size: u32) -> Result<Pixels> {
     if bytes.is_empty() {
         return Err(Error::PhotoEmpty);
     }
@@ -35,10 +41,10 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels> {
     if format == ImageFormat::Jpeg && !is_whole_jpeg(bytes) {
         return Err(Error::PhotoCorrupt("the file ends in the middle of the picture".to_owned()));
     }
-    without_panic(|| decode_as(format, bytes))
+    without_panic(|| decode_as(format, bytes, size))
 }
 
-fn decode_as(format: ImageFormat, bytes: &[u8]) -> Result<Pixels> {
+fn decode_as(format: ImageFormat, bytes: &[u8], size: u32) -> Result<Pixels> {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_MEMORY);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -51,7 +57,14 @@ fn decode_as(format: ImageFormat, bytes: &[u8]) -> Result<Pixels> {
     }
     let orientation = decoder.orientation().map_err(photo_error)?;
     let profile = decoder.icc_profile().map_err(photo_error)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(photo_error)?;
+    let small = match format {
+        ImageFormat::Jpeg => scaled::decode(bytes, width, height, 2 * size),
+        _ => None,
+    };
+    let mut image = match small {
+        Some(image) => image,
+        None => DynamicImage::from_decoder(decoder).map_err(photo_error)?,
+    };
     image.apply_orientation(orientation);
     match profile {
         Some(profile) => to_srgb(image, &profile),

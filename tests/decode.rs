@@ -3,12 +3,19 @@
 
 use std::io::Cursor;
 
-use husky::{Error, Pixels, decode::decode};
+use husky::{Error, Pixels, resize::resize};
 use image::{
     DynamicImage, ExtendedColorType, GrayImage, ImageEncoder, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage,
     codecs::{jpeg::JpegEncoder, png::PngEncoder, webp::WebPEncoder},
 };
 use moxcms::ColorProfile;
+
+/// What a network sees that is too large for any picture here to be scaled, unless a test asks for less.
+const SIZE: u32 = 100;
+
+fn decode(bytes: &[u8]) -> husky::Result<Pixels> {
+    husky::decode::decode(bytes, SIZE)
+}
 
 /// A smooth picture of 40x30 pixels with no two corners alike.
 fn picture() -> RgbImage {
@@ -299,6 +306,83 @@ fn png_header(width: u32, height: u32, depth: u8, color: u8) -> Vec<u8> {
     [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &[0x78, 0x9c])].concat()
 }
 
+/// A smooth picture of 640x480 pixels, with waves that a tenth of it can still show.
+fn large_picture() -> RgbImage {
+    let wave = |at: u32, length: f64| (127.0 + 100.0 * (f64::from(at) / length).sin()) as u8;
+    RgbImage::from_fn(640, 480, |x, y| Rgb([wave(x, 37.0), wave(y, 29.0), wave(x + y, 61.0)]))
+}
+
+/// A JPEG with what `set` adds to its encoder.
+fn jpeg(image: &DynamicImage, set: impl FnOnce(&mut JpegEncoder<&mut Vec<u8>>)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 90);
+    set(&mut encoder);
+    encoder.write_image(image.as_bytes(), image.width(), image.height(), image.color().into()).unwrap();
+    bytes
+}
+
+#[test]
+fn a_large_jpeg_is_scaled_as_far_as_twice_the_network_allows() {
+    let photo = jpeg(&large_picture().into(), |_| ());
+    for (size, scaled) in [(30, (80, 60)), (31, (160, 120)), (60, (160, 120)), (61, (640, 480)), (480, (640, 480))] {
+        let pixels = husky::decode::decode(&photo, size).unwrap();
+        assert_eq!((pixels.width(), pixels.height()), scaled, "for {size} pixels");
+    }
+    let photo = jpeg(&DynamicImage::from(large_picture()).crop_imm(0, 0, 633, 477), |_| ());
+    let pixels = husky::decode::decode(&photo, 30).unwrap();
+    assert_eq!((pixels.width(), pixels.height()), (80, 60), "what is left of a block counts");
+}
+
+#[test]
+fn the_network_sees_a_scaled_jpeg_as_it_sees_the_whole() {
+    let rgb = DynamicImage::from(large_picture());
+    let gray = DynamicImage::from(rgb.to_luma8());
+    for (image, size) in [(&rgb, 30), (&rgb, 60), (&gray, 30), (&gray, 60)] {
+        let photo = jpeg(image, |_| ());
+        let scaled = husky::decode::decode(&photo, size).unwrap();
+        let whole = husky::decode::decode(&photo, 480).unwrap();
+        assert!(scaled.width() < whole.width(), "or this test says nothing");
+        let off = difference(resize(&scaled, size).rgb(), resize(&whole, size).rgb());
+        assert!(off < 1.0, "{off} for {size} pixels, {:?}", image.color());
+    }
+}
+
+#[test]
+fn a_scaled_jpeg_keeps_its_orientation_and_its_colors() {
+    let photo = jpeg(&large_picture().into(), |encoder| encoder.set_exif_metadata(exif(6)).unwrap());
+    let pixels = husky::decode::decode(&photo, 30).unwrap();
+    assert_eq!((pixels.width(), pixels.height()), (60, 80));
+    assert!(difference(&pixel(&pixels, 59, 79), &large_picture().get_pixel(636, 4).0) < 8.0);
+
+    let image = RgbImage::from_pixel(640, 480, Rgb([200, 100, 50]));
+    let profile = ColorProfile::new_display_p3().encode().unwrap();
+    let photo = jpeg(&image.into(), |encoder| encoder.set_icc_profile(profile).unwrap());
+    let pixels = husky::decode::decode(&photo, 30).unwrap();
+    assert_eq!(pixels.width(), 80);
+    for (got, expected) in pixel(&pixels, 40, 30).into_iter().zip(p3_to_srgb([200.0, 100.0, 50.0])) {
+        assert!((f64::from(got) - expected).abs() <= 3.0, "{got} and {expected}");
+    }
+}
+
+/// Drawn by Pillow 12 in 320x240 pixels: waves, saved as a progressive JPEG, and the color C 0, M 200, Y 250, K 10.
+#[test]
+fn progressive_and_cmyk_jpegs_are_read_in_any_size() {
+    let progressive = include_bytes!("fixtures/progressive.jpg");
+    let whole = decode(progressive).unwrap();
+    assert_eq!((whole.width(), whole.height()), (320, 240));
+    for (size, width) in [(15, 40), (30, 80)] {
+        let scaled = husky::decode::decode(progressive, size).unwrap();
+        assert_eq!(scaled.width(), width);
+        let off = difference(resize(&scaled, size).rgb(), resize(&whole, size).rgb());
+        assert!(off < 1.5, "{off}, {width} pixels wide");
+    }
+    for size in [SIZE, 15] {
+        let cmyk = husky::decode::decode(include_bytes!("fixtures/cmyk.jpg"), size).unwrap();
+        assert_eq!((cmyk.width(), cmyk.height()), (320, 240), "only whole");
+        assert!(difference(&pixel(&cmyk, 9, 9), &[245, 53, 5]) < 4.0, "{:?}", pixel(&cmyk, 9, 9));
+    }
+}
+
 /// Whatever bytes come, the answer is a picture or an error.
 #[test]
 fn changed_bytes_never_panic() {
@@ -319,6 +403,21 @@ fn changed_bytes_never_panic() {
             }
             if let Ok(pixels) = decode(&bytes) {
                 assert_eq!(pixels.rgb().len(), pixels.width() as usize * pixels.height() as usize * 3);
+            }
+        }
+    }
+    // In a fraction of its size, too, where the errors are the whole picture's.
+    let progressive = include_bytes!("fixtures/progressive.jpg");
+    for good in [&jpeg(&large_picture().into(), |_| ())[..], progressive] {
+        for round in 0..200 {
+            let mut bytes = good.to_vec();
+            for _ in 0..=random() % 6 {
+                // Every other time in the header.
+                let place = random() % if round % 2 == 0 { 700 } else { bytes.len() };
+                bytes[place] = random() as u8;
+            }
+            if let Err(error) = husky::decode::decode(&bytes, 15) {
+                assert_eq!(decode(&bytes), Err(error));
             }
         }
     }

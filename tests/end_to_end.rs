@@ -54,7 +54,7 @@ fn a_chosen_photo_gets_its_answer_and_nothing_is_asked_of_the_network() {
     let (server, browser) = open(&site);
     assert_eq!(
         browser.read("$('model').textContent"),
-        "Model bright · 2 kB · 193 parameters · 2026-11-22 · husky from 50.0 % on"
+        "Model bright · 2\u{a0}kB · 193 parameters · 2026-11-22 · husky from 50.0\u{a0}% on"
     );
     browser.read("navigator.serviceWorker.ready.then(() => true)");
     let before = server.requests();
@@ -75,7 +75,10 @@ fn a_chosen_photo_gets_its_answer_and_nothing_is_asked_of_the_network() {
     assert!(bars[0].as_f64().unwrap() > 50.0 && bars[1].as_f64().unwrap() < 50.0, "{bars}");
     assert_eq!(browser.read("cards().map((card) => card.querySelector('.tick').style.left)"), json!(["50%", "50%"]));
     browser.until("thumbnails show", "cards().every((card) => card.querySelector('img').naturalWidth === 320)");
-    assert_eq!(browser.read("$('announcement').textContent"), "2 photos: 1 × Husky, 1 × Not a husky");
+    assert_eq!(
+        browser.read("$('announcement').textContent"),
+        "2 photos: 1\u{a0}×\u{a0}Husky, 1\u{a0}×\u{a0}Not a husky"
+    );
     assert_eq!(server.requests(), before, "classifying asked the network for something");
     no_violations(&browser);
 }
@@ -193,7 +196,19 @@ fn a_missing_model_is_an_error_that_can_be_retried() {
     // A file that is no model does not bar the way back.
     browser.choose("model-file", &[photos.file("broken.safetensors", b"broken")]);
     browser.until("its error shows", "$('problem-text').textContent.startsWith('broken.safetensors: ')");
-    assert_eq!(browser.read("shown($('problem-retry'))"), true);
+    assert_eq!(browser.read("[shown($('problem-retry')), shown($('model-retry'))]"), json!([true, false]));
+    // Nor does it when its error is dismissed, or another takes its place.
+    browser.click("problem-close");
+    assert_eq!(browser.read("[shown($('problem')), shown($('model-retry'))]"), json!([false, true]));
+    assert_eq!(browser.read("host.shadowRoot.activeElement.id"), "model-retry");
+    browser
+        .read("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))");
+    browser.click("camera-start");
+    browser.until("the camera's error shows", "shown($('problem')) && shown($('drop'))");
+    assert_eq!(browser.read("[shown($('problem-retry')), shown($('model-retry'))]"), json!([false, true]));
+    browser.click("model-retry");
+    browser.until("the model is missing still", "$('problem-text').textContent.includes('404')");
+    assert_eq!(browser.read("[shown($('problem-retry')), shown($('model-retry'))]"), json!([true, false]));
     fs::rename(site.folder().join("away"), site.folder().join(MODEL)).unwrap();
     browser.click("problem-retry");
     assert_eq!(results(&browser, 1)[0]["label"], "husky", "the waiting photo is judged when there is a model");

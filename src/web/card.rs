@@ -81,8 +81,8 @@ impl Card {
         let words = display::words(&info.labels, &answer.label);
         let (label, probability) = display::shown(info, answer);
         let time = match answer.decoded_by {
-            DecodedBy::Husky => format!("{:.0} ms", answer.milliseconds),
-            DecodedBy::Browser => format!("{:.0} ms · decoded by the browser", answer.milliseconds),
+            DecodedBy::Husky => format!("{:.0}\u{a0}ms", answer.milliseconds),
+            DecodedBy::Browser => format!("{:.0}\u{a0}ms · decoded by the browser", answer.milliseconds),
         };
         let class = if display::is_positive(info, answer) { "photo positive" } else { "photo" };
         self.show(class, &words, &format!("{} {label}", display::percent(probability)), &time);

@@ -13,5 +13,5 @@ pub fn decode(photo: &[u8], size: u32) -> Result<Vec<u8>, Failure> {
     if !(1..=Input::MAX_SIZE).contains(&size) {
         return Err(Error::ModelInputSize(size).into());
     }
-    Ok(resize::resize(&decode::decode(photo)?, size).into_rgb())
+    Ok(resize::resize(&decode::decode(photo, size)?, size).into_rgb())
 }

@@ -27,12 +27,12 @@ pub(super) fn shown<'a>(info: &'a ModelInfo, answer: &'a Answer) -> (&'a str, f3
     }
 }
 
-/// `0.973` is "97.3 %". What is not certain never reads as certain.
+/// `0.973` is "97.3 %", never broken before the sign. What is not certain never reads as certain.
 pub(super) fn percent(probability: f32) -> String {
     match 100.0 * probability {
-        p if p > 99.9 => "> 99.9 %".into(),
-        p if p < 0.1 => "< 0.1 %".into(),
-        p => format!("{p:.1} %"),
+        p if p > 99.9 => ">\u{a0}99.9\u{a0}%".into(),
+        p if p < 0.1 => "<\u{a0}0.1\u{a0}%".into(),
+        p => format!("{p:.1}\u{a0}%"),
     }
 }
 
@@ -58,8 +58,8 @@ pub(super) fn is_positive(info: &ModelInfo, answer: &Answer) -> bool {
 /// The line about the model: `Model classic · 6.6 MB · 3,304,769 parameters · 2026-11-22 · husky from 41.0 % on`.
 pub(super) fn model(info: &ModelInfo) -> String {
     let size = match info.bytes {
-        bytes if bytes < 1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
-        bytes => format!("{:.1} MB", bytes as f32 / 1e6),
+        bytes if bytes < 1_000_000 => format!("{}\u{a0}kB", bytes.div_ceil(1000)),
+        bytes => format!("{:.1}\u{a0}MB", bytes as f32 / 1e6),
     };
     let date = info.date.as_ref().map(|date| format!(" · {date}")).unwrap_or_default();
     let threshold = match &info.labels[..] {

@@ -110,7 +110,7 @@ impl Inner {
         }
     }
 
-    /// The line over the list: `3 photos: 2 × Husky, 1 × Not a husky`.
+    /// The line over the list: `3 photos: 2 × Husky, 1 × Not a husky`, never broken beside a `×`.
     fn summarize(&self) {
         let photos = self.photos.borrow();
         let mut counts: Vec<(String, usize)> = Vec::new();
@@ -133,7 +133,8 @@ impl Inner {
         let text = if waiting > 0 {
             format!("{} of {total} judged", total - waiting)
         } else {
-            let counts: Vec<String> = counts.iter().map(|(words, count)| format!("{count} × {words}")).collect();
+            let counts: Vec<String> =
+                counts.iter().map(|(words, count)| format!("{count}\u{a0}×\u{a0}{words}")).collect();
             format!("{total} {}: {}", if total == 1 { "photo" } else { "photos" }, counts.join(", "))
         };
         self.part("summary").set_text_content(Some(&text));

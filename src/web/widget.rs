@@ -103,8 +103,13 @@ impl Inner {
         self.click("camera-start", camera::start);
         self.click("camera-stop", |this| camera::stop(this));
         self.click("camera-switch", camera::switch);
-        self.click("problem-close", |this| this.hide_problem());
+        self.click("problem-close", |this| {
+            this.hide_problem();
+            // Where there is something to try again, it is the next thing to do.
+            let _ = this.part("model-retry").focus();
+        });
         self.click("problem-retry", Self::fetch_model);
+        self.click("model-retry", Self::fetch_model);
         self.on(&self.input("files"), "change", |this, _| this.add(take(&this.input("files"))));
         self.on(&self.input("model-file"), "change", |this, _| {
             if let Some(file) = take(&this.input("model-file")).into_iter().next() {
@@ -199,6 +204,7 @@ impl Inner {
         let turn = self.model_turn.get() + 1;
         self.model_turn.set(turn);
         dom::show(&self.part("progress"), true);
+        self.update_retry();
         let weak = Rc::downgrade(self);
         spawn_local(async move {
             let loaded = loading.await;
@@ -212,9 +218,9 @@ impl Inner {
     }
 
     fn use_model(self: &Rc<Self>, model: Rc<Model>) {
-        self.hide_problem();
         self.part("model").set_text_content(Some(&display::model(&model.info)));
         self.model.replace(Some(model));
+        self.hide_problem();
         let photos = self.photos.borrow().clone();
         photos.iter().for_each(|photo| self.judge(photo));
     }
@@ -275,10 +281,19 @@ impl Inner {
     fn show_problem(&self, message: &str) {
         self.part("problem-text").set_text_content(Some(message));
         dom::show(&self.part("problem"), true);
+        self.update_retry();
     }
 
     pub fn hide_problem(&self) {
         dom::show(&self.part("problem"), false);
+        self.update_retry();
+    }
+
+    /// Offers the model that can be downloaded while there is none, unless the problem that is shown does.
+    fn update_retry(&self) {
+        let is_shown = |id| !self.part(id).has_attribute("hidden");
+        let is_offered = is_shown("problem") && is_shown("problem-retry");
+        dom::show(&self.part("model-retry"), self.model().is_none() && !is_shown("progress") && !is_offered);
     }
 
     /// Shows a failure that is no photo's, and tells the page.

@@ -60,7 +60,7 @@ fn photos_are_read_once_in_order_with_their_pixels() {
     for index in 0..20 {
         let photo = &data.training.photos()[index];
         let bytes = fs::read(folder.path().join(&photo.path)).unwrap();
-        let expected = husky::resize::resize(&husky::decode::decode(&bytes).unwrap(), SIZE);
+        let expected = husky::resize::resize(&husky::decode::decode(&bytes, SIZE).unwrap(), SIZE);
         let mut rgb = vec![0; expected.rgb().len()];
         data.training.read(index, &mut rgb).unwrap();
         assert_eq!(rgb, expected.rgb());

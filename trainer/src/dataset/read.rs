@@ -49,7 +49,7 @@ pub(super) fn read(
     let read_one = |(record, candidate): (usize, &Candidate)| -> Result<Result<Decoded, Skipped>> {
         let Candidate { file, label, in_validation } = *candidate;
         let decoded = photos::read(file)
-            .and_then(|bytes| Ok((hex::encode(Sha256::digest(&bytes)), husky::decode::decode(&bytes)?)));
+            .and_then(|bytes| Ok((hex::encode(Sha256::digest(&bytes)), husky::decode::decode(&bytes, size)?)));
         let decoded = match decoded {
             Ok((sha256, picture)) => {
                 let picture = husky::resize::resize(&picture, size);

@@ -2,16 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, fs,
-    io::Write,
-    path::Path,
+    fs,
 };
 
 use anyhow::{Context, Result, ensure};
-use flate2::{Compression, write::GzEncoder};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use xtask::{dist, server::Server};
+use xtask::{server::Server, sizes::Sizes};
 
 use crate::{
     driver::{Driver, Launch},
@@ -157,7 +154,7 @@ impl Site {
                 row.push(engine.cold.to_string());
                 row.push(format!("{:.2}x", engine.cold.ratio(&ours.cold)));
                 let (models, runtime): (Vec<_>, Vec<_>) = engine.paths().partition(|path| path.starts_with("models/"));
-                let total = |paths: Vec<&str>| paths.into_iter().map(|path| sizes[path]).sum::<Sizes>().to_string();
+                let total = |paths: Vec<&str>| kilobytes(paths.into_iter().map(|path| sizes[path]).sum());
                 row.extend([total(runtime), total(models)]);
             }
             table.row(row);
@@ -185,7 +182,13 @@ impl Site {
     fn sizes(&self, measured: &BTreeMap<&str, Measured>) -> Result<BTreeMap<String, Sizes>> {
         let paths: BTreeSet<&str> = measured.values().flat_map(|engine| engine.paths()).collect();
         let sizes = std::thread::scope(|scope| {
-            let threads = paths.iter().map(|path| scope.spawn(move || Sizes::of(&self.folder.join(path))));
+            let threads = paths.iter().map(|path| {
+                scope.spawn(move || {
+                    let path = self.folder.join(path);
+                    let bytes = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+                    Ok(Sizes::of(&bytes))
+                })
+            });
             let threads: Vec<_> = threads.collect();
             threads
                 .into_iter()
@@ -204,39 +207,10 @@ impl Measured {
     }
 }
 
-/// Bytes of files.
-#[derive(Clone, Copy, Default)]
-struct Sizes {
-    raw: usize,
-    gzip: usize,
-    brotli: usize,
-}
-
-impl Sizes {
-    fn of(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        gzip.write_all(&bytes)?;
-        Ok(Self { raw: bytes.len(), gzip: gzip.finish()?.len(), brotli: dist::brotli_size(&bytes) })
-    }
-}
-
-impl std::iter::Sum for Sizes {
-    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
-        sizes.fold(Self::default(), |a, b| Self {
-            raw: a.raw + b.raw,
-            gzip: a.gzip + b.gzip,
-            brotli: a.brotli + b.brotli,
-        })
-    }
-}
-
 /// `raw / gzip / brotli` in kilobytes.
-impl fmt::Display for Sizes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kilobytes = |bytes: usize| bytes as f64 / 1000.0;
-        write!(f, "{:.0} / {:.0} / {:.0}", kilobytes(self.raw), kilobytes(self.gzip), kilobytes(self.brotli))
-    }
+fn kilobytes(Sizes { raw, gzip, brotli }: Sizes) -> String {
+    let kilobytes = |bytes: usize| bytes as f64 / 1000.0;
+    format!("{:.0} / {:.0} / {:.0}", kilobytes(raw), kilobytes(gzip), kilobytes(brotli))
 }
 
 /// Puts a version in place of `{package}`.

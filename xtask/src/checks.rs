@@ -11,6 +11,7 @@ use crate::{
     browser,
     dist::{self, target_folder},
     process::{cargo, read, run},
+    sizes,
     toolchain::{self, Toolchain, WASM, as_root},
 };
 
@@ -90,6 +91,7 @@ fn tests(log: &mut Log) -> Result<()> {
     })?;
     let site = dist::default_folder();
     log.step("build of the site", || dist::build(&site))?;
+    log.step("sizes of the site", || sizes::report(&site))?;
     log.step("end-to-end tests", || {
         let mut command = cargo();
         browser.tell(&mut command);

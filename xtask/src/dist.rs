@@ -30,7 +30,7 @@ const RELAXED: Build = Build { relaxed_simd: true, ..PAGE };
 const DECODER: Build = Build { features: &["decode"], ..PAGE };
 
 /// The files of a site by path, `/` between folders.
-type Files = BTreeMap<String, Vec<u8>>;
+pub type Files = BTreeMap<String, Vec<u8>>;
 
 #[derive(Serialize)]
 struct Precache<'a> {
@@ -78,7 +78,7 @@ pub fn build(out: &Path) -> Result<()> {
     fs::rename(relaxed.join("husky_bg.wasm"), site.join("husky_relaxed_bg.wasm"))?;
     copy(&root().join("www"), &site)?;
     copy(&root().join("models"), &site.join("models"))?;
-    let files = read_files(&site)?;
+    let files = files_in(&site)?;
     check_models(&files)?;
     for (path, bytes) in cache_list(&files)? {
         fs::write(site.join(path), bytes)?;
@@ -93,24 +93,6 @@ pub fn build(out: &Path) -> Result<()> {
         }
         Err(error).with_context(|| format!("{} cannot be put in place", out.display()))
     })
-}
-
-/// A line for every file of the site in `folder` and for the whole: its size, its size under brotli 11, its path.
-///
-/// # Errors
-/// A file cannot be read.
-pub fn listing(folder: &Path) -> Result<String> {
-    let files = read_files(folder)?;
-    let compressed: Vec<usize> = std::thread::scope(|scope| {
-        let threads: Vec<_> = files.values().map(|bytes| scope.spawn(|| brotli_size(bytes))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
-    });
-    let mut text = format!("{:>10} {:>10}  file\n", "bytes", "brotli");
-    for ((path, bytes), compressed) in files.iter().zip(&compressed) {
-        text += &format!("{:>10} {compressed:>10}  {path}\n", bytes.len());
-    }
-    let total: usize = files.values().map(Vec::len).sum();
-    Ok(text + &format!("{total:>10} {:>10}  total", compressed.iter().sum::<usize>()))
 }
 
 /// A package of the workspace as the browser gets it.
@@ -199,7 +181,11 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn read_files(folder: &Path) -> Result<Files> {
+/// The files in a folder and those below it.
+///
+/// # Errors
+/// One cannot be read.
+pub fn files_in(folder: &Path) -> Result<Files> {
     fn walk(folder: &Path, prefix: &str, files: &mut Files) -> Result<()> {
         for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
             let entry = entry?;
@@ -260,14 +246,6 @@ fn cache_list(files: &Files) -> Result<Files> {
 /// Whether a build may replace `out`: nothing is there, or an empty folder, or an earlier build.
 fn replaceable(out: &Path) -> bool {
     !out.exists() || out.join(PRECACHE).is_file() || fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-/// The length of `bytes` as a host with brotli at its best sends them.
-pub fn brotli_size(mut bytes: &[u8]) -> usize {
-    let mut compressed = Vec::new();
-    let parameters = brotli::enc::BrotliEncoderParams { quality: 11, lgwin: 24, ..Default::default() };
-    // Reading and writing memory does not fail.
-    brotli::BrotliCompress(&mut bytes, &mut compressed, &parameters).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -348,19 +326,5 @@ mod tests {
         assert!(!replaceable(folder.path()));
         fs::write(folder.path().join(PRECACHE), "{}").unwrap();
         assert!(replaceable(folder.path()));
-    }
-
-    #[test]
-    fn the_listing_has_every_file_with_both_sizes_and_the_sums() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("sub")).unwrap();
-        fs::write(folder.path().join("a.txt"), "a".repeat(10_000)).unwrap();
-        fs::write(folder.path().join("sub/b.txt"), "b").unwrap();
-        let text = listing(folder.path()).unwrap();
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!((lines[1][0], lines[1][2]), ("10000", "a.txt"));
-        assert!(lines[1][1].parse::<usize>().unwrap() < 100, "{text}");
-        assert_eq!((lines[2][0], lines[2][2]), ("1", "sub/b.txt"));
-        assert_eq!((lines[3][0], lines[3][2]), ("10001", "total"));
     }
 }

@@ -6,4 +6,5 @@ pub mod dist;
 pub mod process;
 pub mod serve;
 pub mod server;
+pub mod sizes;
 pub mod toolchain;

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
-use xtask::{checks, dist, process, serve};
+use xtask::{checks, dist, process, serve, sizes};
 
 /// Builds, serves and tests Husky AI. Whatever a command needs and does not find, it sets up.
 #[derive(Parser)]
@@ -19,7 +19,8 @@ enum Command {
         #[arg(long, default_value = "/", value_name = "/PATH/")]
         prefix: String,
     },
-    /// Build the site into a folder that any static host can serve, and list its files with their sizes.
+    /// Build the site into a folder that any static host can serve, list its files with their sizes, and
+    /// hold them to their budgets.
     Dist {
         /// The folder. It must be new, empty or an earlier site, which is replaced [default: dist].
         #[arg(long, value_name = "FOLDER")]
@@ -54,9 +55,8 @@ fn act(command: Command) -> Result<()> {
         Command::Dist { out } => {
             let out = out.unwrap_or_else(dist::default_folder);
             dist::build(&out)?;
-            println!("{}", dist::listing(&out)?);
             println!("The site is in {}", out.display());
-            Ok(())
+            sizes::report(&out)
         }
         Command::Test => checks::test(),
         Command::Ci => checks::ci(),

@@ -41,7 +41,7 @@ fn the_engine_equals_candle_on_photos() {
     let network = husky::engine::Network::new(&spec, weights.clone()).unwrap();
     let (mut count, mut worst) = (0, 0.0_f32);
     for path in photos.iter().take(500) {
-        let photo = husky::decode::decode(&std::fs::read(path).unwrap()).unwrap();
+        let photo = husky::decode::decode(&std::fs::read(path).unwrap(), spec.input.size).unwrap();
         let input = spec.input.normalize(husky::resize::resize(&photo, spec.input.size).rgb());
         let candle = candle_forward::forward(&spec, &weights, &input).unwrap();
         let [ours, candles] = [network.forward(&input), candle]

@@ -20,6 +20,7 @@ const LONG: &[&str] = &[
     "tests/decode.rs",
     "tests/end_to_end.rs",
     "tests/tidy.rs",
+    "trainer/tests/gradients.rs",
 ];
 const MOST_LINES: usize = 400;
 const MOST_BYTES: u64 = 20_000_000;

@@ -159,19 +159,21 @@ impl Site {
             }
             table.row(row);
         }
+        let relaxed = ours.paths().any(|path| path.ends_with("husky_relaxed_bg.wasm"));
         let operations = 2.0 * self.files.multiplications;
         let rate = operations / ours.milliseconds.median() / 1e6;
         let peak = PEAK_OPERATIONS / measured[PEAK].milliseconds.median() / 1e6;
         Ok(format!(
             "`{name}`, batch 1, one thread unless said, {browser}, {machine}: `cargo xtask bench browser {name} \
              --launches {launches}`. Medians of {launches} launches (smallest–largest); ratios within a launch. All \
-             answers are equal to {TOLERANCE}. Ours judges a picture of {size}x{size} pixels with all that belongs to \
-             it; the others get normalised values. Cold load: from the navigation to the first answer, nothing cached, \
+             answers are equal to {TOLERANCE}. Ours is the build {with} relaxed SIMD, as the site's own page chose, and \
+             judges a picture of {size}x{size} pixels with all that belongs to it; the others get normalised values. Cold load: from the navigation to the first answer, nothing cached, \
              files uncompressed from this machine. Sizes: raw / gzip 9 / brotli 11.\n\n{table}\n\
              {operations:.1} MFLOP by direct convolution: {rate:.1} GFLOP/s, {share:.0} % of the {peak:.1} GFLOP/s of a \
              loop that only multiplies and adds in registers.\n",
             name = self.model.name(),
             machine = peers::machine()?,
+            with = if relaxed { "with" } else { "without" },
             size = self.files.size,
             operations = operations / 1e6,
             share = 100.0 * rate / peak,

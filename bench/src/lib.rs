@@ -2,6 +2,7 @@
 //! processor's own limit, natively and in the browser.
 
 pub mod candle;
+mod fused;
 pub mod kernels;
 mod peak;
 pub mod random;

@@ -14,13 +14,13 @@ pub struct Candle {
 
 #[wasm_bindgen]
 impl Candle {
-    /// Loads a model file's bytes.
+    /// Loads a model file's bytes, for stock operations or with the fused one.
     ///
     /// # Errors
     /// The file is wrong.
-    pub fn load(bytes: &[u8]) -> Result<Candle, JsError> {
+    pub fn load(bytes: &[u8], fused: bool) -> Result<Candle, JsError> {
         let (spec, weights) = husky::weights::read(bytes)?;
-        Ok(Self { network: Network::new(&spec, &weights)?, input: None })
+        Ok(Self { network: Network::new(&spec, &weights, fused)?, input: None })
     }
 
     /// Takes normalised values, `[size, size, 3]`.

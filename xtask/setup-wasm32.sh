@@ -20,6 +20,9 @@ fi
 
 RUSTC=/usr/bin/rustc; CARGO=/usr/bin/cargo
 SYSROOT=$($RUSTC --print sysroot)
+# Debian's rustc has no rust-lld of its own: this is where it looks for the one it links with
+TOOLS=$SYSROOT/lib/rustlib/$($RUSTC --print host-tuple)/bin
+mkdir -p "$TOOLS"; ln -sfn "$(command -v lld-22)" "$TOOLS/rust-lld"
 DEST=$SYSROOT/lib/rustlib/$T
 STAMP=$DEST/.built-by
 # the key holds everything that changes the rlibs: compiler, source package, this file

@@ -90,6 +90,13 @@ async function photo({ model, runs }) {
   return times;
 }
 
-window.bench = { steady, memory, photo };
+/** What bench/src/kernels.rs measures, as it lies there in memory. */
+async function kernels() {
+  const module = await import("./candle/bench.js");
+  await module.default();
+  return [...module.kernels()];
+}
+
+window.bench = { steady, memory, photo, kernels };
 // A cold load begins with the navigation, not when the driver finds the page.
 if (location.hash) window.bench.cold = cold(JSON.parse(decodeURIComponent(location.hash.slice(1))));

@@ -25,12 +25,15 @@ const PEAK: &str = "peak";
 /// Floating-point operations of its run, as `page/engines/peak.js` has them.
 const PEAK_OPERATIONS: f64 = 200e6;
 /// Engines on a page like any other: name in `page/engines`, and in the table.
-const ENGINES: [(&str, &str); 4] = [
+const ENGINES: [(&str, &str); 5] = [
     (HUSKY, "Husky AI"),
     ("tfjs", "TensorFlow.js {tfjs-core}, wasm"),
     ("onnx", "ONNX Runtime Web {onnxruntime-web}, 1 thread"),
     ("candle", "candle, stock"),
+    FUSED,
 ];
+/// The engine that differs from the one before it only where a max pool follows a convolution.
+const FUSED: (&str, &str) = ("candle-fused", "candle, convolution, ReLU and pool fused");
 /// The engine that needs a page that is isolated from other origins.
 const THREADS: (&str, &str) = ("onnx-threads", "ONNX Runtime Web {onnxruntime-web}, 2 threads");
 /// Pictures on which all engines must agree.
@@ -69,8 +72,9 @@ struct Measured {
 /// Something can't be built or installed, or two engines disagree.
 pub fn run(model: Model, launches: usize) -> Result<()> {
     let site = Site::build(model)?;
+    let engines = engines(model);
     let driver = Driver::start()?;
-    let names: Vec<&str> = ENGINES.iter().map(|(name, _)| *name).chain([PEAK]).collect();
+    let names: Vec<&str> = engines.iter().map(|(name, _)| *name).chain([PEAK]).collect();
     let mut measured: BTreeMap<&str, Measured> = BTreeMap::new();
     let mut browser = String::new();
     for launch in 0..launches {
@@ -90,8 +94,8 @@ pub fn run(model: Model, launches: usize) -> Result<()> {
         for &name in names.iter().chain([&THREADS.0]) {
             measured.entry(name).or_default().milliseconds.0.push(median(&results[name].milliseconds));
         }
-        for i in 0..ENGINES.len() {
-            let (name, _) = ENGINES[(i + launch) % ENGINES.len()];
+        for i in 0..engines.len() {
+            let (name, _) = engines[(i + launch) % engines.len()];
             let cold = site.cold(&driver.launch()?, name)?;
             agree(name, &[cold.probability], &ours[..1])?;
             let engine = measured.entry(name).or_default();
@@ -104,6 +108,11 @@ pub fn run(model: Model, launches: usize) -> Result<()> {
     fs::write(&path, &report)?;
     println!("{report}\nThe table is in {}", path.display());
     Ok(())
+}
+
+/// Those of [`ENGINES`] that differ on the model.
+fn engines(model: Model) -> Vec<(&'static str, &'static str)> {
+    ENGINES.into_iter().filter(|&engine| engine != FUSED || matches!(model, Model::Classic)).collect()
 }
 
 fn agree(name: &str, probabilities: &[f64], ours: &[f64]) -> Result<()> {
@@ -144,7 +153,7 @@ impl Site {
         let mut table = Table::new(&headings);
         let sizes = self.sizes(measured)?;
         let ours = &measured[HUSKY];
-        for (name, title) in ENGINES.into_iter().chain([THREADS]) {
+        for (name, title) in engines(self.model).into_iter().chain([THREADS]) {
             let engine = &measured[name];
             let mut row = vec![titled(title)?, engine.milliseconds.to_string()];
             row.push(format!("{:.2}x", engine.milliseconds.ratio(&ours.milliseconds)));
@@ -159,19 +168,22 @@ impl Site {
             }
             table.row(row);
         }
+        let relaxed = ours.paths().any(|path| path.ends_with("husky_relaxed_bg.wasm"));
         let operations = 2.0 * self.files.multiplications;
         let rate = operations / ours.milliseconds.median() / 1e6;
         let peak = PEAK_OPERATIONS / measured[PEAK].milliseconds.median() / 1e6;
         Ok(format!(
             "`{name}`, batch 1, one thread unless said, {browser}, {machine}: `cargo xtask bench browser {name} \
              --launches {launches}`. Medians of {launches} launches (smallest–largest); ratios within a launch. All \
-             answers are equal to {TOLERANCE}. Ours judges a picture of {size}x{size} pixels with all that belongs to \
-             it; the others get normalised values. Cold load: from the navigation to the first answer, nothing cached, \
-             files uncompressed from this machine. Sizes: raw / gzip 9 / brotli 11.\n\n{table}\n\
+             answers are equal to {TOLERANCE}. Ours is the build {with} relaxed SIMD, as the site's own page chose, and \
+             judges a picture of {size}x{size} pixels with all that belongs to it; the others get normalised values. \
+             Cold load: from the navigation to the first answer, nothing cached, files uncompressed from this machine. \
+             Sizes: raw / gzip 9 / brotli 11.\n\n{table}\n\
              {operations:.1} MFLOP by direct convolution: {rate:.1} GFLOP/s, {share:.0} % of the {peak:.1} GFLOP/s of a \
              loop that only multiplies and adds in registers.\n",
             name = self.model.name(),
             machine = peers::machine()?,
+            with = if relaxed { "with" } else { "without" },
             size = self.files.size,
             operations = operations / 1e6,
             share = 100.0 * rate / peak,

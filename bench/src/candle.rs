@@ -1,10 +1,13 @@
-//! A model in candle, the way its users write one: stock operations, pictures `[batch, channels, height, width]`.
+//! A model in candle, the way its users write one: stock operations, pictures `[batch, channels, height, width]`; or with
+//! an operation of their own where convolution, ReLU and pool follow each other.
 
 use candle_core::{Device, Error, Result, Tensor};
 use husky::{
     Spec, Weights,
-    spec::{Activation, Op, Parameters, Shape, Step, Window},
+    spec::{Activation, Op, Padding, Parameters, Shape, Step, Window},
 };
+
+use crate::fused::{self, ConvReluPool};
 
 /// A network with its weights.
 pub struct Network {
@@ -14,6 +17,7 @@ pub struct Network {
 
 enum Layer {
     Conv { weight: Tensor, bias: Tensor, groups: usize, stride: usize, padding: [[usize; 2]; 2] },
+    ConvReluPool { weight: Tensor, bias: Tensor },
     Dense { weight: Tensor, bias: Tensor },
     Relu,
     Relu6,
@@ -24,13 +28,13 @@ enum Layer {
 }
 
 impl Network {
-    /// Builds the network of `spec`.
+    /// Builds the network of `spec`, of stock operations or with the fused one where it fits.
     ///
     /// # Errors
     /// The spec is wrong, or candle's.
-    pub fn new(spec: &Spec, weights: &Weights) -> Result<Self> {
+    pub fn new(spec: &Spec, weights: &Weights, fused: bool) -> Result<Self> {
         let steps = spec.steps().map_err(Error::wrap)?;
-        Ok(Self { layers: layers(&steps, weights)?, size: spec.input.size as usize })
+        Ok(Self { layers: layers(&steps, weights, fused)?, size: spec.input.size as usize })
     }
 
     /// The network's input from normalised values, `[size, size, 3]`.
@@ -50,10 +54,21 @@ impl Network {
     }
 }
 
-fn layers(steps: &[Step], weights: &Weights) -> Result<Vec<Layer>> {
+fn layers(steps: &[Step], weights: &Weights, fused: bool) -> Result<Vec<Layer>> {
     let mut layers = Vec::new();
     for step in steps {
         match &step.op {
+            Op::Conv2d {
+                parameters,
+                window: Window { stride: 1, padding: Padding::Valid, .. },
+                activation: Activation::Relu,
+                pool: true,
+            } if fused => {
+                let (_, bias) = load(parameters, weights)?;
+                let shape = parameters.shape[..].try_into().map_err(Error::wrap)?;
+                let weight = fused::pack(weights.get(&parameters.weight_name()), shape)?;
+                layers.push(Layer::ConvReluPool { weight, bias });
+            }
             Op::Conv2d { parameters, window, activation, pool } => {
                 let (weight, bias) = load(parameters, weights)?;
                 // [kernel, kernel, in, out] becomes [out, in, kernel, kernel].
@@ -70,7 +85,7 @@ fn layers(steps: &[Step], weights: &Weights) -> Result<Vec<Layer>> {
                 layers.push(conv(weight, &bias, channels, *window, step.input)?);
                 layers.extend(activated(*activation));
             }
-            Op::Residual { steps } => layers.push(Layer::Residual(self::layers(steps, weights)?)),
+            Op::Residual { steps } => layers.push(Layer::Residual(self::layers(steps, weights, fused)?)),
             Op::GlobalAveragePool2d => layers.push(Layer::Mean),
             Op::Dense { parameters, activation } => {
                 let (weight, bias) = load(parameters, weights)?;
@@ -111,6 +126,11 @@ fn forward(layers: &[Layer], input: &Tensor) -> Result<Tensor> {
                     (x.pad_with_zeros(2, rows[0], rows[1])?.pad_with_zeros(3, columns[0], columns[1])?, 0)
                 };
                 x.conv2d(weight, padding, *stride, 1, *groups)?.broadcast_add(bias)?
+            }
+            // Only the first picture is really moved; between two such layers the two permutations undo each other.
+            Layer::ConvReluPool { weight, bias } => {
+                let x = x.permute((0, 2, 3, 1))?.contiguous()?;
+                x.apply_op3_no_bwd(weight, bias, &ConvReluPool)?.permute((0, 3, 1, 2))?
             }
             Layer::Dense { weight, bias } => x.matmul(weight)?.broadcast_add(bias)?,
             Layer::Relu => x.relu()?,

@@ -1,12 +1,9 @@
-//! EfficientNet-Lite0 (Liu and Tan 2020) with one label's logit at its end and weights from a seed: for the time that it
-//! takes they are as good as any.
-
-use std::collections::BTreeMap;
+//! EfficientNet-Lite0 (Liu and Tan 2020) with one label's logit at its end and weights from a seed.
 
 use anyhow::Result;
+use bench::random;
 use husky::{
-    Spec, Weights,
-    spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize, Step},
+    spec::{Activation, Layer, Padding},
     weights::{self, Precision},
 };
 
@@ -26,29 +23,8 @@ const STAGES: [(u32, u32, u32, u32, u32); 7] = [
 /// # Errors
 /// None, but for a bug.
 pub fn model(size: u32) -> Result<Vec<u8>> {
-    let spec = Spec {
-        name: "lite0".to_owned(),
-        input: Input { size, mean: [127.0; 3], scale: [1.0 / 128.0; 3], resize: Resize::StretchTriangle },
-        architecture: Architecture(layers()),
-        labels: vec!["husky".to_owned(), "nothusky".to_owned()],
-        temperature: 1.0,
-        threshold: 0.5,
-        provenance: Provenance::default(),
-    };
-    let mut state = 1_u32;
-    let mut noise = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state as f32 / u32::MAX as f32 * 2.0 - 1.0
-    };
-    let mut tensors = BTreeMap::new();
-    for p in spec.steps()?.iter().flat_map(Step::parameters) {
-        let count: usize = p.shape.iter().product();
-        // He's scale: values keep their size from layer to layer.
-        let scale = (6.0 / (count / p.bias_len()) as f32).sqrt();
-        tensors.insert(p.weight_name(), (0..count).map(|_| noise() * scale).collect());
-        tensors.insert(p.bias_name(), (0..p.bias_len()).map(|_| noise() * 0.1).collect());
-    }
-    Ok(weights::write(&spec, &Weights::new(&spec, tensors)?, Precision::F16)?)
+    let (spec, weights) = random::network("lite0", size, layers())?;
+    Ok(weights::write(&spec, &weights, Precision::F16)?)
 }
 
 fn layers() -> Vec<Layer> {

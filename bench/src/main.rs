@@ -2,6 +2,7 @@
 
 mod browser;
 mod driver;
+mod kernel_table;
 mod lite0;
 mod memory;
 mod models;
@@ -30,6 +31,12 @@ enum Command {
         model: Model,
         /// Fresh starts of the browser.
         #[arg(long, default_value_t = 10)]
+        launches: usize,
+    },
+    /// The engine's kernels one by one, natively and in headless Chromium: GFLOP/s and share of the peak.
+    Kernels {
+        /// Fresh starts of the browser.
+        #[arg(long, default_value_t = 5)]
         launches: usize,
     },
     /// 10,000 answers in one page: WebAssembly memory before and after.
@@ -82,6 +89,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Browser { model, launches } => browser::run(model, launches),
+        Command::Kernels { launches } => kernel_table::run(launches),
         Command::Memory { model } => memory::run(model),
         Command::Native { model, rounds } => native::run(model, rounds),
         Command::Predict { photos, count, rounds } => predict::run(&photos, count, rounds),

@@ -41,7 +41,7 @@ pub fn run(model: Model, rounds: usize) -> Result<()> {
     let bytes = fs::read(files.folder.join("model.safetensors"))?;
     let classifier = Classifier::load(&bytes)?;
     let (spec, weights) = husky::weights::read(&bytes)?;
-    let network = candle::Network::new(&spec, &weights)?;
+    let network = candle::Network::new(&spec, &weights, false)?;
     let rgba: Vec<u8> = (0..files.size * files.size * 4).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let pixels = Pixels::from_rgba(files.size, files.size, &rgba)?;
     let input = spec.input.normalize(pixels.rgb());

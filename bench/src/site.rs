@@ -39,26 +39,12 @@ impl Site {
         let packages = peers::install_javascript()?;
         let files = model.convert(&python, &peers.join("models"))?;
         dist::build(&peers.join("dist"))?;
-        // In a target folder of its own: in one, the two builds would undo each other, since both hold `husky`.
-        let candle = Build { package: "bench", features: &[], relaxed_simd: false };
-        dist::bind(&candle.compile(&peers.join("target"))?, "bench", &peers.join("candle"))?;
-        let folder = peers.join("site");
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        fs::create_dir(&folder)?;
-        for entry in fs::read_dir(peers::sources().join("page"))? {
-            let path = entry?.path();
-            symlink(&path, folder.join(path.file_name().context("a file has a name")?))?;
-        }
-        for (from, to) in [
+        let folder = lay_out(&[
             (packages, "peers"),
             (peers.join("dist"), "husky"),
-            (peers.join("candle"), "candle"),
+            (compile()?, "candle"),
             (peers.join("models"), "models"),
-        ] {
-            symlink(from, folder.join(to))?;
-        }
+        ])?;
         let listen = || TcpListener::bind("127.0.0.1:0");
         let server = Server::start(&folder, "/", listen()?)?;
         let isolated = Server::start_isolated(&folder, listen()?)?;
@@ -71,4 +57,38 @@ impl Site {
         let folder = format!("models/{}", self.model.name());
         json!({ "folder": folder, "size": size, "mean": mean, "scale": scale, "temperature": temperature })
     }
+}
+
+/// Builds what of this crate runs in the browser; returns its folder.
+///
+/// # Errors
+/// It can't be built.
+pub fn compile() -> Result<PathBuf> {
+    let peers = peers::folder()?;
+    // Chromium takes the site's build with relaxed SIMD, so kernels and peak are measured with it, too.
+    let build = Build { package: "bench", features: &[], relaxed_simd: true };
+    // In a target folder of its own: in one, this build and the site's would undo each other, since both hold `husky`.
+    let folder = peers.join("candle");
+    dist::bind(&build.compile(&peers.join("target"))?, "bench", &folder)?;
+    Ok(folder)
+}
+
+/// Makes a folder of the benchmark's pages and of `links`, folders under other names; returns it.
+///
+/// # Errors
+/// It can't be made.
+pub fn lay_out(links: &[(PathBuf, &str)]) -> Result<PathBuf> {
+    let folder = peers::folder()?.join("site");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir(&folder)?;
+    for entry in fs::read_dir(peers::sources().join("page"))? {
+        let path = entry?.path();
+        symlink(&path, folder.join(path.file_name().context("a file has a name")?))?;
+    }
+    for (from, to) in links {
+        symlink(from, folder.join(to))?;
+    }
+    Ok(folder)
 }

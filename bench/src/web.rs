@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use wasm_bindgen::prelude::*;
 
-use crate::{candle::Network, peak};
+use crate::{candle::Network, kernels, peak};
 
 /// A model in candle.
 #[wasm_bindgen]
@@ -14,13 +14,13 @@ pub struct Candle {
 
 #[wasm_bindgen]
 impl Candle {
-    /// Loads a model file's bytes.
+    /// Loads a model file's bytes, for stock operations or with the fused one.
     ///
     /// # Errors
     /// The file is wrong.
-    pub fn load(bytes: &[u8]) -> Result<Candle, JsError> {
+    pub fn load(bytes: &[u8], fused: bool) -> Result<Candle, JsError> {
         let (spec, weights) = husky::weights::read(bytes)?;
-        Ok(Self { network: Network::new(&spec, &weights)?, input: None })
+        Ok(Self { network: Network::new(&spec, &weights, fused)?, input: None })
     }
 
     /// Takes normalised values, `[size, size, 3]`.
@@ -42,8 +42,24 @@ impl Candle {
     }
 }
 
-/// Runs the machine's peak loop for so many floating-point operations.
+/// Runs the machine's peak loop for about so many floating-point operations.
 #[wasm_bindgen(js_name = peakLoop)]
 pub fn peak_loop(operations: f64) -> f32 {
-    peak::multiply_add(operations as usize / peak::OPERATIONS)
+    peak::multiply_add(operations)
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// The browser's clock in milliseconds.
+    #[wasm_bindgen(js_namespace = performance)]
+    fn now() -> f64;
+}
+
+/// What [`kernels::measure`] says of all kernels, one after the other.
+///
+/// # Errors
+/// None, but for a bug.
+#[wasm_bindgen]
+pub fn kernels() -> Result<Vec<f64>, JsError> {
+    Ok(kernels::measure(&kernels::all()?, now).into_flattened())
 }

@@ -129,8 +129,6 @@ fn debian(program: &str) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(Path::new("/usr/bin").join(program));
     command.env("PATH", format!("/usr/bin:{path}")).current_dir(root());
-    // Debian's rustc has no rust-lld of its own; setup-wasm32.sh installs this one.
-    command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-22");
     // cargo sets these for the programs that it runs, and they would lead back to its own toolchain.
     for variable in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
         command.env_remove(variable);

@@ -1,7 +1,7 @@
 //! A run's state on disk, whole at any moment: parameters, optimizer and the place in the training.
 //!
 //! One safetensors file: a tensor for each parameter and, as `NAME/0`, `NAME/1`, for what the optimizer remembers about it;
-//! one for each of batch norm's statistics; the [`State`] as JSON in the metadata.
+//! one for each buffer; `average/NAME` for each of both in the moving average, where there is one; the [`State`] as JSON in the metadata.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -84,7 +84,13 @@ struct Metadata {
 ///
 /// # Errors
 /// One sentence that names the file, also where a parameter is no number any more; the old checkpoint is kept.
-pub fn save(path: &Path, state: &State, network: &Network, optimizer: &Optimizer) -> Result<()> {
+pub fn save(
+    path: &Path,
+    state: &State,
+    network: &Network,
+    average: Option<&Network>,
+    optimizer: &Optimizer,
+) -> Result<()> {
     let finite = |name: &str, var: &Var| {
         let values = var.flatten_all()?.to_vec1::<f32>()?;
         ensure!(
@@ -95,8 +101,11 @@ pub fn save(path: &Path, state: &State, network: &Network, optimizer: &Optimizer
         Ok(bytes(&values))
     };
     let mut tensors = Vec::new();
-    for (name, statistic) in network.statistics() {
-        tensors.push((name.clone(), finite(name, statistic)?, statistic.dims()));
+    for (name, buffer) in network.buffers() {
+        tensors.push((name.clone(), finite(name, buffer)?, buffer.dims()));
+    }
+    for (name, var) in average.iter().flat_map(|average| all(average)) {
+        tensors.push((format!("average/{name}"), finite(name, var)?, var.dims()));
     }
     for ((name, parameter), slots) in network.parameters().iter().zip(&optimizer.slots) {
         tensors.push((name.clone(), finite(name, parameter)?, parameter.dims()));
@@ -117,13 +126,13 @@ pub fn save(path: &Path, state: &State, network: &Network, optimizer: &Optimizer
 ///
 /// # Errors
 /// One sentence that names the file, where it is broken or of another network or version.
-pub fn load(path: &Path, network: &Network, optimizer: &mut Optimizer) -> Result<State> {
+pub fn load(path: &Path, network: &Network, average: Option<&Network>, optimizer: &mut Optimizer) -> Result<State> {
     let file = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    restore(&file, network, optimizer)
+    restore(&file, network, average, optimizer)
         .with_context(|| format!("{}: is damaged or of another run, so it can't go on: train anew", path.display()))
 }
 
-fn restore(file: &[u8], network: &Network, optimizer: &mut Optimizer) -> Result<State> {
+fn restore(file: &[u8], network: &Network, average: Option<&Network>, optimizer: &mut Optimizer) -> Result<State> {
     let (_, header) = SafeTensors::read_metadata(file)?;
     let metadata = header.metadata().as_ref().and_then(|m| m.get(KEY)).context("it has no training state")?;
     let metadata: Metadata = serde_json::from_str(metadata)?;
@@ -136,8 +145,10 @@ fn restore(file: &[u8], network: &Network, optimizer: &mut Optimizer) -> Result<
         Ok(tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
     };
     let mut restored = Vec::new();
-    for (name, var) in network.parameters().iter().chain(network.statistics()) {
-        restored.push((var, Tensor::from_vec(values(name, var.dims())?, var.dims(), &Device::Cpu)?));
+    let own = all(network).map(|(name, var)| (name.clone(), var));
+    let averages = average.into_iter().flat_map(all).map(|(name, var)| (format!("average/{name}"), var));
+    for (name, var) in own.chain(averages) {
+        restored.push((var, Tensor::from_vec(values(&name, var.dims())?, var.dims(), &Device::Cpu)?));
     }
     for ((name, parameter), slots) in network.parameters().iter().zip(&mut optimizer.slots) {
         for (i, slot) in slots.iter_mut().enumerate() {
@@ -149,6 +160,11 @@ fn restore(file: &[u8], network: &Network, optimizer: &mut Optimizer) -> Result<
     }
     optimizer.steps = metadata.optimizer_steps;
     Ok(metadata.state)
+}
+
+/// Parameters and buffers.
+fn all(network: &Network) -> impl Iterator<Item = (&String, &Var)> {
+    network.parameters().iter().chain(network.buffers())
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

@@ -3,19 +3,33 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use husky::spec::Input;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmentation;
 use crate::optimizer::{Algorithm, Settings};
 use crate::presets::Preset;
 
+/// How the learning rate goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// It stays
+    Constant,
+    /// It falls to 0 along half a cosine, which ends with the last epoch
+    Cosine,
+}
+
 /// The article's recipe, where nothing else is said.
 #[derive(Clone, Debug, PartialEq, clap::Args, Serialize, Deserialize)]
 // Spelled out, since clap leaves the group of a struct with a flattened field empty; a test holds it complete.
 #[group(id = "recipe", multiple = true, args = [
     "data", "preset", "seed", "positive", "validation_fraction", "batch_size", "steps_per_epoch", "epochs",
-    "desired_accuracy", "patience", "optimizer", "learning_rate", "momentum", "date", "rotation_range", "shear_range",
-    "zoom_range", "horizontal_flip",
+    "desired_accuracy", "patience", "optimizer", "learning_rate", "schedule", "warmup_epochs", "momentum", "weight_decay",
+    "layer_decay", "ema", "label_smoothing", "size", "detail", "backbone", "frozen_layers", "teacher",
+    "distillation", "date", "rotation_range", "shear_range",
+    "zoom_range", "horizontal_flip", "random_crop", "color_jitter", "random_erasing",
 ])]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -37,7 +51,7 @@ pub struct Config {
     /// Photos in a step
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub batch_size: usize,
-    /// Steps in an epoch
+    /// Steps in an epoch; 0 takes as many as the training photos fill
     #[arg(long, default_value_t = 80, value_name = "N")]
     pub steps_per_epoch: u32,
     /// Epochs at most
@@ -55,9 +69,51 @@ pub struct Config {
     /// How far each step goes
     #[arg(long, allow_negative_numbers = true, default_value_t = 5e-4, value_name = "RATE")]
     pub learning_rate: f64,
+    /// How the learning rate goes on after the warm-up
+    #[arg(long, value_enum, default_value = "constant")]
+    pub schedule: Schedule,
+    /// Epochs in which the learning rate rises from 0
+    #[arg(long, default_value_t = 0.0, value_name = "EPOCHS")]
+    pub warmup_epochs: f64,
     /// How much of the last step sgd repeats
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub momentum: f64,
+    /// Share of the weights that a step of learning rate 1 takes away (AdamW's decoupled decay)
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub weight_decay: f64,
+    /// Factor of the learning rate from each layer to the one before it; 1 lets all learn alike
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    pub layer_decay: f64,
+    /// How much of itself the moving average of the weights, which is what is judged and kept, keeps at each step; 0 judges
+    /// the weights themselves
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub ema: f64,
+    /// Share of the truth that is given to all labels alike
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub label_smoothing: f64,
+    /// Side of the network's input in pixels [default: the preset's]
+    #[arg(long, value_name = "PIXELS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u32>,
+    /// Side in pixels at which photos are distorted, before they are resized for the network [default: the network's]
+    #[arg(long, value_name = "PIXELS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<u32>,
+    /// Weights to begin with, as timm names them: lite0 needs tf_efficientnet_lite0.safetensors. The last layer is fitted
+    /// to the photos first
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backbone: Option<PathBuf>,
+    /// How many of the first layers with weights stay as the backbone has them
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub frozen_layers: usize,
+    /// A model to learn from, which judges each distorted photo, too; may be given more than once, for the mean of several
+    #[arg(long, value_name = "MODEL")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teacher: Vec<PathBuf>,
+    /// Weight of what the teachers say, against the photo's own label
+    #[arg(long, default_value_t = 0.7, value_name = "SHARE")]
+    pub distillation: f64,
     /// Day of release that the model file shows, YYYY-MM-DD
     #[arg(long, value_name = "DAY")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,8 +150,7 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         let share = |x: f64| x > 0.0 && x < 1.0;
         ensure!((1..=4096).contains(&self.batch_size), "--batch-size must lie between 1 and 4,096");
-        ensure!(self.steps_per_epoch > 0, "--steps-per-epoch must be at least 1");
-        ensure!(self.epochs > 0, "--epochs must be at least 1");
+        ensure!(self.epochs > 0 || self.backbone.is_some(), "--epochs must be at least 1, without a --backbone");
         ensure!(self.patience > 0, "--patience must be at least 1");
         ensure!(share(self.validation_fraction), "--validation-fraction must lie between 0 and 1");
         ensure!(
@@ -103,8 +158,29 @@ impl Config {
             "--desired-accuracy must be above 0 and at most 1"
         );
         ensure!(self.learning_rate.is_finite() && self.learning_rate > 0.0, "--learning-rate must be above 0");
+        ensure!(self.warmup_epochs >= 0.0 && self.warmup_epochs.is_finite(), "--warmup-epochs must be at least 0");
         ensure!((0.0..1.0).contains(&self.momentum), "--momentum must be at least 0 and below 1");
-        let Augmentation { rotation_range, shear_range, zoom_range, .. } = self.augmentation;
+        ensure!((0.0..1.0).contains(&self.weight_decay), "--weight-decay must be at least 0 and below 1");
+        ensure!(self.layer_decay > 0.0 && self.layer_decay <= 1.0, "--layer-decay must be above 0 and at most 1");
+        ensure!((0.0..1.0).contains(&self.ema), "--ema must be at least 0 and below 1");
+        ensure!((0.0..1.0).contains(&self.label_smoothing), "--label-smoothing must be at least 0 and below 1");
+        ensure!(
+            self.size.is_none_or(|size| (1..=Input::MAX_SIZE).contains(&size)),
+            "--size must lie between 1 and {}",
+            Input::MAX_SIZE
+        );
+        ensure!((0.0..=1.0).contains(&self.distillation), "--distillation must lie between 0 and 1");
+        ensure!(
+            self.detail.is_none_or(|side| (1..=Input::MAX_SIZE).contains(&side)),
+            "--detail must lie between 1 and {}",
+            Input::MAX_SIZE
+        );
+        ensure!(self.backbone.is_some() || self.frozen_layers == 0, "--frozen-layers works with --backbone only");
+        let Augmentation { rotation_range, shear_range, zoom_range, random_crop, color_jitter, random_erasing, .. } =
+            self.augmentation;
+        ensure!(random_crop > 0.0 && random_crop <= 1.0, "--random-crop must be above 0 and at most 1");
+        ensure!((0.0..1.0).contains(&color_jitter), "--color-jitter must be at least 0 and below 1");
+        ensure!((0.0..=1.0).contains(&random_erasing), "--random-erasing must lie between 0 and 1");
         ensure!((0.0..=180.0).contains(&rotation_range), "--rotation-range must lie between 0 and 180");
         ensure!((0.0..90.0).contains(&shear_range), "--shear-range must be at least 0 and below 90");
         ensure!((0.0..1.0).contains(&zoom_range), "--zoom-range must be at least 0 and below 1");
@@ -128,11 +204,29 @@ impl Config {
     /// Whether a run of `other` takes the same steps, as far as it goes.
     pub fn steps_alike(&self, other: &Self) -> bool {
         let Self { data, epochs, patience, desired_accuracy, .. } = self.clone();
-        *self == Self { data, epochs, patience, desired_accuracy, ..other.clone() }
+        // A cosine ends with the last epoch: with more epochs, each of its steps is another.
+        (self.schedule == Schedule::Constant || self.epochs == other.epochs)
+            && *self == Self { data, epochs, patience, desired_accuracy, ..other.clone() }
     }
 
     /// What the optimizer is made from.
     pub fn optimizer_settings(&self) -> Settings {
-        Settings { algorithm: self.optimizer, learning_rate: self.learning_rate, momentum: self.momentum }
+        let Self { optimizer: algorithm, learning_rate, momentum, weight_decay, .. } = *self;
+        Settings { algorithm, learning_rate, momentum, weight_decay }
+    }
+
+    /// The learning rate after so many epochs, whole and parts.
+    pub fn learning_rate_at(&self, epochs: f64) -> f64 {
+        let Self { learning_rate, warmup_epochs: warmup, .. } = *self;
+        if epochs < warmup {
+            return learning_rate * epochs / warmup;
+        }
+        match self.schedule {
+            Schedule::Constant => learning_rate,
+            Schedule::Cosine => {
+                let way = (epochs - warmup) / (f64::from(self.epochs) - warmup);
+                learning_rate * (1.0 + (way * std::f64::consts::PI).cos()) / 2.0
+            }
+        }
     }
 }

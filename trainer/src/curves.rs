@@ -29,34 +29,36 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 fn draw_panels(area: &Area, history: &[Epoch], best: u32) -> Result<(), Box<dyn std::error::Error>> {
     area.fill(&WHITE)?;
     let panels = area.split_evenly((1, 2));
+    let first = history.first().map_or(1, |epoch| epoch.epoch);
     let largest = history.iter().map(|e| e.loss.max(e.validation_loss)).fold(0.1, f64::max);
     let losses = [history.iter().map(|e| e.loss).collect(), history.iter().map(|e| e.validation_loss).collect()];
     // The legends stand where such curves are not.
-    panel(&panels[0], "Loss", 0.0..largest * 1.05, &losses, best, SeriesLabelPosition::LowerLeft)?;
+    panel(&panels[0], first, "Loss", 0.0..largest * 1.05, &losses, best, SeriesLabelPosition::LowerLeft)?;
     let accuracies =
         [history.iter().map(|e| e.accuracy).collect(), history.iter().map(|e| e.validation_accuracy).collect()];
     let smallest = accuracies.iter().flatten().copied().fold(0.9, f64::min);
-    panel(&panels[1], "Accuracy", smallest - 0.02..1.0, &accuracies, best, SeriesLabelPosition::UpperLeft)
+    panel(&panels[1], first, "Accuracy", smallest - 0.02..1.0, &accuracies, best, SeriesLabelPosition::UpperLeft)
 }
 
 fn panel(
     area: &Area,
+    first: u32,
     title: &str,
     range: Range<f64>,
     [training, validation]: &[Vec<f64>; 2],
     best: u32,
     legend: SeriesLabelPosition,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let epochs = training.len().max(2) as u32;
+    let last = first + training.len().max(2) as u32 - 1;
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 20))
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(52)
-        .build_cartesian_2d(1..epochs, range.clone())?;
+        .build_cartesian_2d(first..last, range.clone())?;
     chart.configure_mesh().x_desc("epoch").y_label_formatter(&|y| format!("{y:.2}")).light_line_style(WHITE).draw()?;
     for (name, color, values) in [("training", TRAINING, training), ("validation", VALIDATION, validation)] {
-        let points = values.iter().enumerate().map(|(i, &y)| (i as u32 + 1, y));
+        let points = values.iter().enumerate().map(|(i, &y)| (first + i as u32, y));
         chart
             .draw_series(LineSeries::new(points, color.stroke_width(2)))?
             .label(name)

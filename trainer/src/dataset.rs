@@ -32,6 +32,9 @@ pub struct Options {
     pub validation_fraction: f64,
     /// The label that is looked for, which becomes the first. Without it, labels are in alphabetical order.
     pub positive: Option<String>,
+    /// Side in pixels at which photos are kept, beside the network's own, for distortions and teachers that want more of
+    /// them.
+    pub detail: Option<u32>,
 }
 
 /// The photos to learn from and to judge by, decoded.
@@ -52,6 +55,7 @@ pub struct Dataset {
 pub struct Split {
     photos: Arc<[Photo]>,
     pixels: Arc<PixelStore>,
+    detail: Option<Arc<PixelStore>>,
     labels: usize,
 }
 
@@ -78,8 +82,11 @@ impl Dataset {
     pub fn open(folder: &Path, size: u32, options: &Options) -> Result<Self> {
         let mut layout = Layout::of(folder)?;
         let labels = labels(folder, &layout, options.positive.as_deref())?;
-        let pixels = Arc::new(PixelStore::new(size as usize * size as usize * 3)?);
-        let (decoded, unreadable) = read::read(folder, &layout, &labels, size, &pixels)?;
+        let store = |size: u32| PixelStore::new(size as usize * size as usize * 3).map(Arc::new);
+        let (pixels, detail) = (store(size)?, options.detail.map(store).transpose()?);
+        let stores: Vec<(u32, &PixelStore)> =
+            [(size, &*pixels)].into_iter().chain(options.detail.zip(detail.as_deref())).collect();
+        let (decoded, unreadable) = read::read(folder, &layout, &labels, &stores)?;
         let mut skipped = std::mem::take(&mut layout.skipped);
         skipped.extend(unreadable);
         skipped.sort_by(|a, b| a.file.cmp(&b.file));
@@ -94,6 +101,7 @@ impl Dataset {
         let [training, validation] = parts.map(|photos| Split {
             photos: photos.into_iter().map(Photo::from).collect(),
             pixels: Arc::clone(&pixels),
+            detail: detail.clone(),
             labels: labels.len(),
         });
         Ok(Self { labels, training, validation, skipped })
@@ -129,6 +137,11 @@ impl Split {
         self.photos[index].label
     }
 
+    /// How many labels there are.
+    pub fn labels(&self) -> usize {
+        self.labels
+    }
+
     /// How many photos each label has.
     pub fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.labels];
@@ -142,6 +155,14 @@ impl Split {
     /// Where the disk fails.
     pub fn read(&self, index: usize, rgb: &mut [u8]) -> Result<()> {
         self.pixels.read(self.photos[index].record, rgb)
+    }
+
+    /// Reads photo `index` as it was kept beside: `[detail, detail, 3]`, or as [`Split::read`] where nothing was.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn read_detail(&self, index: usize, rgb: &mut [u8]) -> Result<()> {
+        self.detail.as_ref().unwrap_or(&self.pixels).read(self.photos[index].record, rgb)
     }
 }
 

@@ -1,24 +1,19 @@
 //! `husky evaluate`: how good a model is.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+mod html;
 
-use anyhow::{Context, Result, bail};
-use husky::{Classifier, Verdict};
-use rayon::prelude::*;
+use std::{collections::BTreeMap, fmt::Write, path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use husky::Spec;
 use serde::Serialize;
 
 use crate::{
-    dataset::{LabelFolder, label_folders},
     files::write_atomically,
-    metrics::{Figures, Interval, Intervals, Judged, confusion},
+    judge::{Photo, judge, judged},
+    metrics::{Figures, Intervals, confusion},
     model_file, output,
-    photos::{self, Skipped},
-    progress::Progress,
+    photos::Skipped,
 };
 
 /// Measure how well a model tells photos apart
@@ -37,6 +32,9 @@ pub struct EvaluateArgs {
     /// Write the figures to this file, too, as JSON
     #[arg(long, value_name = "OUT")]
     pub json: Option<PathBuf>,
+    /// Write a page to this file, too, with curves, confusion matrix, calibration, groups and the worst errors as pictures
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
 }
 
 /// What `--json` writes.
@@ -53,8 +51,7 @@ pub struct Report {
     pub threshold: f32,
     /// How often photos of label (row) got answer (column), in the order of the model's labels.
     pub confusion: Vec<Vec<usize>>,
-    /// Photos that belong together: the same sub-folder of a label's folder or, directly in it, the same beginning of
-    /// their names up to the first `_`; the rest have their label's name.
+    /// Photos that belong together, as [`Photo::group`] says.
     pub groups: BTreeMap<String, Group>,
     /// 95 % intervals of the figures.
     pub intervals: Intervals,
@@ -78,7 +75,8 @@ pub struct Group {
 /// without photos, and a report that can't be written.
 pub fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let classifier = model_file::load(&args.model)?;
-    let (report, skipped) = evaluate(&classifier, &args.folder)?;
+    let (photos, skipped) = judge(&classifier, &args.folder)?;
+    let report = Report::new(classifier.spec(), &photos, skipped.len());
     for Skipped { file, reason } in &skipped {
         eprintln!("{file}: {reason}: skipped");
     }
@@ -88,82 +86,34 @@ pub fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         json.push(b'\n');
         write_atomically(path, &json)?;
     }
+    if let Some(path) = &args.html {
+        let page = html::page(&report, &args.model.display().to_string(), &photos)?;
+        write_atomically(path, page.as_bytes())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Judges the photos below the label folders of `folder`, or of its `validation`, in parallel. The result is the same
-/// for any number of threads.
-///
-/// # Errors
-/// As [`run`].
-pub fn evaluate(classifier: &Classifier, folder: &Path) -> Result<(Report, Vec<Skipped>)> {
-    let labels = &classifier.spec().labels;
-    let validation = folder.join("validation");
-    let folder = if validation.is_dir() { &validation } else { folder };
-    let (folders, mut skipped) = label_folders(folder)?;
-    let mut photos = Vec::new();
-    for folder in &folders {
-        let label = labels.iter().position(|label| *label == folder.label).with_context(|| {
-            format!(
-                "{}: the model does not know the label {:?}, only {labels:?}: rename the folder or remove it",
-                folder.path.display(),
-                folder.label
-            )
-        })?;
-        photos.extend(folder.files.iter().map(|file| (folder, file, label)));
-    }
-
-    let progress = Progress::new("judging photos", photos.len());
-    let judge = |(_, file, _): &(&LabelFolder, &PathBuf, usize)| {
-        let verdict = photos::read(file).and_then(|bytes| Ok(classifier.classify(&bytes)?));
-        progress.step();
-        verdict
-    };
-    let verdicts: Vec<Result<Verdict>> = photos.par_iter().map(judge).collect();
-    drop(progress);
-
-    let mut judged = Judged::default();
-    let mut groups = BTreeMap::<String, Group>::new();
-    for ((folder, file, label), verdict) in photos.into_iter().zip(verdicts) {
-        match verdict {
-            Ok(Verdict { label: answer, probabilities, .. }) => {
-                let positive = answer == labels[0];
-                let group = groups.entry(group(folder, file)).or_default();
-                group.positive_rate =
-                    (group.positive_rate * group.n as f64 + f64::from(u8::from(positive))) / (group.n + 1) as f64;
-                group.n += 1;
-                judged.probabilities.push(probabilities);
-                judged.labels.push(label);
-                judged.answers.extend(labels.iter().position(|label| *label == answer));
-            }
-            Err(reason) => skipped.push(Skipped { file: file.display().to_string(), reason: format!("{reason:#}") }),
+impl Report {
+    /// The report on photos that a model with this spec judged.
+    pub fn new(spec: &Spec, photos: &[Photo], skipped: usize) -> Self {
+        let mut groups = BTreeMap::<String, Group>::new();
+        for photo in photos {
+            let group = groups.entry(photo.group.clone()).or_default();
+            let positive = f64::from(u8::from(photo.verdict.label == spec.labels[0]));
+            group.positive_rate = (group.positive_rate * group.n as f64 + positive) / (group.n + 1) as f64;
+            group.n += 1;
         }
-    }
-    skipped.sort_by(|a, b| a.file.cmp(&b.file));
-    if judged.labels.is_empty() {
-        bail!("{}: no photo that can be read is there ({} files were skipped)", folder.display(), skipped.len());
-    }
-    let report = Report {
-        n: judged.labels.len(),
-        figures: judged.figures(),
-        labels: labels.clone(),
-        threshold: classifier.spec().threshold,
-        confusion: confusion(&judged.labels, &judged.answers, labels.len()),
-        groups,
-        intervals: judged.intervals(),
-        skipped: skipped.len(),
-    };
-    Ok((report, skipped))
-}
-
-/// See [`Report::groups`].
-fn group(folder: &LabelFolder, file: &Path) -> String {
-    let below: Vec<_> =
-        file.strip_prefix(&folder.path).unwrap_or(file).iter().map(|name| name.to_string_lossy()).collect();
-    match &below[..] {
-        [sub_folder, _, ..] => sub_folder.to_string(),
-        [name] => name.split_once('_').map_or(&folder.label[..], |(prefix, _)| prefix).to_owned(),
-        [] => folder.label.clone(),
+        let judged = judged(photos, &spec.labels);
+        Self {
+            n: photos.len(),
+            figures: judged.figures(),
+            labels: spec.labels.clone(),
+            threshold: spec.threshold,
+            confusion: confusion(&judged.labels, &judged.answers, spec.labels.len()),
+            groups,
+            intervals: judged.intervals(),
+            skipped,
+        }
     }
 }
 
@@ -179,19 +129,13 @@ fn table(report: &Report) -> String {
         }
     }
     text.push('\n');
-    let mut row = |name: &str, figure: Option<f64>, interval: Option<Interval>| {
+    for ((name, figure), interval) in figures.rows().into_iter().zip(intervals.rows()) {
         // Writing to a string cannot fail.
         let _ = match (figure, interval) {
             (Some(figure), Some([low, high])) => writeln!(text, "{name:<36} {figure:.4}  [{low:.4}, {high:.4}]"),
             _ => writeln!(text, "{name:<36} -"),
         };
-    };
-    row("accuracy", Some(figures.accuracy), Some(intervals.accuracy));
-    row("balanced accuracy", Some(figures.balanced_accuracy), Some(intervals.balanced_accuracy));
-    row("ROC AUC", figures.roc_auc, intervals.roc_auc);
-    row("recall at 1 % false positives", figures.recall_at_1pct_fpr, intervals.recall_at_1pct_fpr);
-    row("log loss", Some(figures.log_loss), Some(intervals.log_loss));
-    row("expected calibration error", Some(figures.ece), Some(intervals.ece));
+    }
 
     let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(8);
     let _ = write!(text, "\n{:<width$}  answered:", "label");

@@ -1,14 +1,16 @@
 //! Trains and judges Husky AI's models: a folder of photos goes in, a model file comes out.
 
 pub mod augment;
+pub mod backbone;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod config;
 pub mod curves;
 pub mod dataset;
 pub mod evaluate;
-pub mod export;
 pub mod files;
+pub mod head;
+pub mod judge;
 pub mod loader;
 pub mod metrics;
 pub mod model_file;
@@ -21,6 +23,7 @@ pub mod pixel_store;
 pub mod predict;
 pub mod presets;
 pub mod progress;
+pub mod quantize;
 pub mod random;
 pub mod summary;
 pub mod train;

@@ -10,8 +10,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use husky::spec::Input;
-use rand::seq::SliceRandom;
+use candle_core::{Device, Tensor};
+use husky::{Classifier, Pixels, resize::resize, spec::Input};
+use rand::{Rng, seq::SliceRandom};
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
 
 use crate::{
@@ -21,7 +22,6 @@ use crate::{
 };
 
 /// How batches are made.
-#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Of order and distortions.
     pub seed: u64,
@@ -31,6 +31,10 @@ pub struct Options {
     pub input: Input,
     /// Distorts the photos of [`Loader::epoch`].
     pub augmentation: Option<Augmentation>,
+    /// Side of the photos that are distorted, if it is not the network's.
+    pub detail: Option<u32>,
+    /// What judges them, once distorted, too.
+    pub teachers: Vec<Classifier>,
 }
 
 /// Some photos, ready for the network.
@@ -40,8 +44,22 @@ pub struct Batch {
     pub inputs: Vec<f32>,
     /// The index of each photo's label.
     pub labels: Vec<usize>,
+    /// The teachers' mean probability of each label, photo by photo; empty without teachers.
+    pub taught: Vec<Vec<f64>>,
     /// The place of the first photo in the epoch or split.
     pub first: usize,
+}
+
+impl Batch {
+    /// The inputs as the network takes them, `[batch, size, size, 3]`.
+    ///
+    /// # Errors
+    /// There are not as many inputs as labels say.
+    pub fn tensor(&self) -> candle_core::Result<Tensor> {
+        let count = self.labels.len();
+        let size = (self.inputs.len() / count / 3).isqrt();
+        Tensor::from_slice(&self.inputs, (count, size, size, 3), &Device::Cpu)
+    }
 }
 
 /// Makes [`Batch`]es, in threads of its own.
@@ -182,24 +200,59 @@ impl Order {
 
 /// Reads, distorts where `epoch` is given, and normalises `photos`, which are at `first` and on in the epoch.
 fn make_batch(split: &Split, options: &Options, photos: &[usize], first: usize, epoch: Option<u64>) -> Result<Batch> {
-    let Options { seed, input, augmentation, .. } = options;
-    let size = input.size as usize;
-    let len = size * size * 3;
-    let mut inputs = vec![0.0; photos.len() * len];
-    inputs.par_chunks_exact_mut(len).zip(photos).enumerate().try_for_each(|(i, (out, &photo))| -> Result<()> {
-        let mut rgb = vec![0; len];
-        split.read(photo, &mut rgb)?;
-        match (augmentation, epoch) {
-            (Some(augmentation), Some(epoch)) => {
-                let mut rng = rng(*seed, Stream::Augmentation, epoch, (first + i) as u64);
-                augmentation.sample(&mut rng).apply(&rgb, size, out);
-                for pixel in out.as_chunks_mut::<3>().0 {
-                    *pixel = input.normalize_pixel(*pixel);
-                }
-            }
-            _ => out.copy_from_slice(&input.normalize(&rgb)),
+    let size = options.input.size as usize;
+    let mut inputs = vec![0.0; photos.len() * size * size * 3];
+    let make = |(i, (out, &photo)): (usize, (&mut [f32], &usize))| match epoch {
+        Some(epoch) => distorted(
+            split,
+            options,
+            photo,
+            &mut rng(options.seed, Stream::Augmentation, epoch, (first + i) as u64),
+            out,
+        ),
+        None => {
+            let mut rgb = vec![0; out.len()];
+            split.read(photo, &mut rgb)?;
+            out.copy_from_slice(&options.input.normalize(&rgb));
+            Ok(None)
         }
-        Ok(())
-    })?;
-    Ok(Batch { inputs, labels: photos.iter().map(|&photo| split.label(photo)).collect(), first })
+    };
+    let pictures = inputs.par_chunks_exact_mut(size * size * 3).zip(photos).enumerate();
+    let taught: Vec<Option<Vec<f64>>> = pictures.map(make).collect::<Result<_>>()?;
+    let labels = photos.iter().map(|&photo| split.label(photo)).collect();
+    Ok(Batch { inputs, labels, taught: taught.into_iter().flatten().collect(), first })
+}
+
+/// Reads, distorts and normalises a photo into `out`; returns what the teachers say about it.
+fn distorted(
+    split: &Split,
+    options: &Options,
+    photo: usize,
+    rng: &mut impl Rng,
+    out: &mut [f32],
+) -> Result<Option<Vec<f64>>> {
+    let Options { input, augmentation, detail, teachers, .. } = options;
+    let side = detail.unwrap_or(input.size);
+    let mut rgb = vec![0; side as usize * side as usize * 3];
+    split.read_detail(photo, &mut rgb)?;
+    let distortion = augmentation.unwrap_or(Augmentation::NONE).sample(rng);
+    if detail.is_none() && teachers.is_empty() {
+        distortion.apply(&rgb, side as usize, out);
+        for pixel in out.as_chunks_mut::<3>().0 {
+            *pixel = input.normalize_pixel(*pixel);
+        }
+        return Ok(None);
+    }
+    // All see the same picture, each at its own size and through the same resize as in use.
+    let mut picture = vec![0.0; rgb.len()];
+    distortion.apply(&rgb, side as usize, &mut picture);
+    let picture = Pixels::from_rgb(side, side, picture.into_iter().map(|value| value.round() as u8).collect())?;
+    out.copy_from_slice(&input.normalize(resize(&picture, input.size).rgb()));
+    let mut mean = vec![0.0; split.labels()];
+    for teacher in teachers {
+        for (mean, probability) in mean.iter_mut().zip(teacher.classify_pixels(&picture)?.probabilities) {
+            *mean += f64::from(probability) / teachers.len() as f64;
+        }
+    }
+    Ok((!teachers.is_empty()).then_some(mean))
 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use trainer::{evaluate, export, predict, summary, train};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use trainer::{evaluate, predict, quantize, summary, train};
 
 /// Trains and judges photo classifiers that answer in the browser
 #[derive(Parser)]
@@ -19,16 +19,28 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Predict(predict::PredictArgs),
     Summary(summary::SummaryArgs),
-    Export(export::ExportArgs),
+    Quantize(quantize::QuantizeArgs),
+}
+
+/// The command line, read again where it names a preset, now with its recipe for what is not said.
+fn parse() -> clap::error::Result<Cli> {
+    let first = Cli::try_parse()?;
+    let Command::Train(args) = &first.command else { return Ok(first) };
+    let recipe = args.recipe();
+    let command = Cli::command().mut_subcommand("train", |train| {
+        recipe.into_iter().fold(train, |train, (knob, value)| train.mut_arg(knob, |arg| arg.default_value(value)))
+    });
+    Cli::from_arg_matches(&command.try_get_matches()?)
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = parse().unwrap_or_else(|error| error.exit());
+    let result = match cli.command {
         Command::Train(args) => train::run(*args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Summary(args) => summary::run(&args),
-        Command::Export(args) => export::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("husky: {error:#}");

@@ -37,6 +37,20 @@ pub struct Figures {
     pub ece: f64,
 }
 
+impl Figures {
+    /// Each figure under the name that people read.
+    pub fn rows(&self) -> [(&'static str, Option<f64>); 6] {
+        [
+            ("accuracy", Some(self.accuracy)),
+            ("balanced accuracy", Some(self.balanced_accuracy)),
+            ("ROC AUC", self.roc_auc),
+            ("recall at 1 % false positives", self.recall_at_1pct_fpr),
+            ("log loss", Some(self.log_loss)),
+            ("expected calibration error", Some(self.ece)),
+        ]
+    }
+}
+
 /// 95 % intervals of [`Figures`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "each is the interval of the figure of its name")]
@@ -47,6 +61,14 @@ pub struct Intervals {
     pub recall_at_1pct_fpr: Option<Interval>,
     pub log_loss: Interval,
     pub ece: Interval,
+}
+
+impl Intervals {
+    /// In the order of [`Figures::rows`].
+    pub fn rows(&self) -> [Option<Interval>; 6] {
+        let Self { accuracy, balanced_accuracy, roc_auc, recall_at_1pct_fpr, log_loss, ece } = *self;
+        [Some(accuracy), Some(balanced_accuracy), roc_auc, recall_at_1pct_fpr, Some(log_loss), Some(ece)]
+    }
 }
 
 /// Judged photos, one row each.
@@ -154,8 +176,8 @@ pub fn recall_at_fpr(probabilities: &[impl AsRef<[f32]>], labels: &[usize], max_
 }
 
 /// The ROC curve, `[false-positive rate, recall]` of each threshold from the strictest (nothing is positive) to the
-/// laxest.
-fn roc(probabilities: &[impl AsRef<[f32]>], labels: &[usize]) -> Option<Vec<[f64; 2]>> {
+/// laxest. `None` unless there are two labels with photos of both.
+pub fn roc(probabilities: &[impl AsRef<[f32]>], labels: &[usize]) -> Option<Vec<[f64; 2]>> {
     if probabilities.first()?.as_ref().len() != 2 {
         return None;
     }
@@ -196,6 +218,30 @@ pub fn expected_calibration_error(probabilities: &[impl AsRef<[f32]>], labels: &
         bins[bin] += f64::from(u8::from(*label == answer)) - confidence;
     }
     bins.iter().map(|surplus| surplus.abs()).sum::<f64>() / labels.len() as f64
+}
+
+/// Photos to whose first label about the same probability was given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bin {
+    /// The mean of these probabilities.
+    pub probability: f64,
+    /// The share of these photos that have the label.
+    pub share: f64,
+}
+
+/// How often the stated probability of the first label comes true: photos in ten bins of equal width by that probability,
+/// empty ones left out (DeGroot and Fienberg 1983).
+pub fn reliability(probabilities: &[impl AsRef<[f32]>], labels: &[usize]) -> Vec<Bin> {
+    let mut bins = [(0.0, 0.0, 0.0); 10];
+    for (probabilities, &label) in probabilities.iter().zip(labels) {
+        let p = f64::from(probabilities.as_ref()[0]);
+        let (sum, hits, count) = &mut bins[((p * 10.0) as usize).min(9)];
+        *sum += p;
+        *hits += f64::from(u8::from(label == 0));
+        *count += 1.0;
+    }
+    let filled = bins.into_iter().filter(|(.., count)| *count > 0.0);
+    filled.map(|(sum, hits, count)| Bin { probability: sum / count, share: hits / count }).collect()
 }
 
 /// Wilson's 95 % interval of a share.

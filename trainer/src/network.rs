@@ -22,9 +22,23 @@ use tape::Pass;
 /// A network whose parameters can be trained. The inference twin is [`husky::engine::Network`].
 pub struct Network {
     steps: Vec<Step>,
+    frozen: Frozen,
     /// In name order, which is the order of everything that is kept about them.
     parameters: BTreeMap<String, Var>,
-    statistics: BTreeMap<String, Var>,
+    buffers: BTreeMap<String, Var>,
+}
+
+/// Tensors by name.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// What training leaves as it is, in a network that was trained before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Frozen {
+    /// How many of the first layers with weights.
+    pub layers: usize,
+    /// Batch norm's moving statistics, by which it norms in training, too. A small data set's batches know them worse than
+    /// the large one of before.
+    pub statistics: bool,
 }
 
 /// How much of the moving statistics is kept at each step; Keras' default.
@@ -41,10 +55,13 @@ pub struct Gradients {
 }
 
 impl Network {
-    /// A network with fresh parameters, Keras' way: weights from Glorot's uniform distribution, biases zero, batch norm
-    /// that changes nothing.
-    pub fn new(spec: &Spec, seed: u64) -> anyhow::Result<Self> {
-        let mut tensors = BTreeMap::new();
+    /// Fresh tensors for all that a network of `spec` has, Keras' way: weights from Glorot's uniform distribution, biases
+    /// zero, batch norm that changes nothing.
+    ///
+    /// # Errors
+    /// The spec is wrong.
+    pub fn fresh(spec: &Spec, seed: u64) -> anyhow::Result<Tensors> {
+        let mut tensors = Tensors::new();
         for (i, (p, names)) in layers(&spec.steps()?).into_iter().enumerate() {
             let weights = glorot_uniform(&p, seed, i as u64);
             tensors.insert(p.weight_name(), Tensor::from_vec(weights, p.shape.clone(), &Device::Cpu)?);
@@ -52,17 +69,21 @@ impl Network {
                 tensors.insert(name, Tensor::full(value, p.bias_len(), &Device::Cpu)?);
             }
         }
-        Ok(Self::from_tensors(spec, tensors)?)
+        Ok(tensors)
     }
 
-    /// A network with the given parameters and statistics, by name.
+    /// A network with the given tensors.
     ///
     /// # Errors
-    /// A tensor that the spec asks for is missing or has another shape.
-    pub fn from_tensors(spec: &Spec, mut tensors: BTreeMap<String, Tensor>) -> Result<Self> {
+    /// A tensor that the spec asks for is missing or has another shape, or more layers are frozen than there are.
+    pub fn new(spec: &Spec, mut tensors: Tensors, frozen: Frozen) -> Result<Self> {
         let steps = spec.steps().map_err(candle_core::Error::wrap)?;
-        let (mut parameters, mut statistics) = (BTreeMap::new(), BTreeMap::new());
-        for (p, names) in layers(&steps) {
+        let (mut parameters, mut buffers) = (BTreeMap::new(), BTreeMap::new());
+        let layers = layers(&steps);
+        if frozen.layers >= layers.len() {
+            bail!("only the first {} layers can be frozen: the last one must learn", layers.len() - 1)
+        }
+        for (i, (p, names)) in layers.into_iter().enumerate() {
             let vectors = names.vectors().into_iter().map(|(name, _)| (name, vec![p.bias_len()]));
             for (name, shape) in std::iter::once((p.weight_name(), p.shape.clone())).chain(vectors) {
                 let var = match tensors.remove(&name) {
@@ -70,11 +91,11 @@ impl Network {
                     Some(tensor) => bail!("{name} has shape {:?} instead of {shape:?}", tensor.dims()),
                     None => bail!("{name} is missing"),
                 };
-                let kind = if names.is_statistic(&name) { &mut statistics } else { &mut parameters };
-                kind.insert(name, var);
+                let trained = i >= frozen.layers && !names.is_statistic(&name);
+                if trained { &mut parameters } else { &mut buffers }.insert(name, var);
             }
         }
-        Ok(Self { steps, parameters, statistics })
+        Ok(Self { steps, frozen, parameters, buffers })
     }
 
     /// Name and values of each parameter, in name order.
@@ -82,9 +103,51 @@ impl Network {
         &self.parameters
     }
 
-    /// Name and values of what is not trained but moves along: mean and variance before each batch norm.
-    pub fn statistics(&self) -> &BTreeMap<String, Var> {
-        &self.statistics
+    /// Name and values of what has no gradient: the moving mean and variance before each batch norm, and all of a frozen
+    /// layer.
+    pub fn buffers(&self) -> &BTreeMap<String, Var> {
+        &self.buffers
+    }
+
+    /// Weight and bias of the last layer.
+    pub fn last_layer(&self) -> Option<[&Var; 2]> {
+        let last = self.steps.last()?.parameters().pop()?;
+        Some([self.parameters.get(&last.weight_name())?, self.parameters.get(&last.bias_name())?])
+    }
+
+    /// The place of each parameter's layer among those with weights, from 0, in the order of [`Network::parameters`].
+    pub fn depths(&self) -> Vec<usize> {
+        let layers: Vec<&str> = self.steps.iter().flat_map(Step::parameters).map(|p| &p.layer[..]).collect();
+        let layer =
+            |name: &str| layers.iter().position(|layer| name.strip_prefix(layer).is_some_and(|n| n.starts_with('.')));
+        self.parameters.keys().map(|name| layer(name).unwrap_or_default()).collect()
+    }
+
+    /// A copy that goes its own way.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn twin(&self) -> Result<Self> {
+        let copy = |vars: &BTreeMap<String, Var>| {
+            vars.iter().map(|(name, var)| Ok((name.clone(), Var::from_tensor(&var.copy()?)?))).collect::<Result<_>>()
+        };
+        let (steps, frozen) = (self.steps.clone(), self.frozen);
+        Ok(Self { steps, frozen, parameters: copy(&self.parameters)?, buffers: copy(&self.buffers)? })
+    }
+
+    /// Moves each value a part of the way, `1 - kept`, towards that of `other`, a network of the same spec.
+    ///
+    /// # Errors
+    /// The other has another spec.
+    pub fn follow(&self, other: &Self, kept: f64) -> Result<()> {
+        for (own, others) in [(&self.parameters, &other.parameters), (&self.buffers, &other.buffers)] {
+            for (var, other) in own.values().zip(others.values()) {
+                let moved = (var.as_detached_tensor().affine(kept, 0.0)?
+                    + other.as_detached_tensor().affine(1.0 - kept, 0.0)?)?;
+                var.set(&moved)?;
+            }
+        }
+        Ok(())
     }
 
     /// Logits `[batch, outputs]` of `input` `[batch, size, size, 3]`.
@@ -92,14 +155,19 @@ impl Network {
         self.run(&self.steps, input.clone(), &mut Pass::new(None))
     }
 
+    /// What the last layer is fed for `input` `[batch, size, size, 3]`: `[batch, features]`.
+    pub fn features(&self, input: &Tensor) -> Result<Tensor> {
+        self.run(&self.steps[..self.steps.len() - 1], input.clone(), &mut Pass::new(None))
+    }
+
     /// The training pass over a batch, there and back: with dropout, normed by the batch, whose statistics move the
-    /// network's.
-    pub fn gradients(&self, input: &Tensor, labels: Vec<usize>, dropout: DropoutKey) -> Result<Gradients> {
+    /// network's. `targets` has a probability for each label.
+    pub fn gradients(&self, input: &Tensor, targets: Vec<Vec<f64>>, dropout: DropoutKey) -> Result<Gradients> {
         let mut pass = Pass::new(Some(dropout));
         let logits = self.run(&self.steps, input.clone(), &mut pass)?;
         // candle's own tape is for the loss alone.
         let leaf = Var::from_tensor(&logits)?;
-        let loss = leaf.apply_op1(CrossEntropy::new(labels))?;
+        let loss = leaf.apply_op1(CrossEntropy::new(targets))?;
         let mut gradients = loss.backward()?;
         let Some(gradient) = gradients.remove(&leaf) else { bail!("the loss has no gradient") };
         gradients.insert(&logits, gradient);
@@ -169,10 +237,10 @@ impl Network {
     fn norm(&self, sums: Tensor, names: &Names, activation: Activation, pass: &mut Pass) -> Result<Tensor> {
         let Names::BatchNorm { gamma, beta, mean, variance } = names else { bail!("the layer has no batch norm") };
         let (gamma, beta) = (self.tensor(gamma), self.tensor(beta));
-        let moving = [mean, variance].map(|name| &self.statistics[name]);
+        let moving = [mean, variance].map(|name| &self.buffers[name]);
         let values = |var: &Var| var.to_dtype(DType::F64)?.to_vec1();
         let old = Statistics { mean: values(moving[0])?, variance: values(moving[1])? };
-        if !pass.is_training() {
+        if !pass.is_training() || self.frozen.statistics || !gamma.track_op() {
             return pass.three(BatchNorm::by(activation, old), sums, gamma, beta);
         }
         let (op, statistics) = BatchNorm::of_batch(activation);
@@ -187,28 +255,29 @@ impl Network {
     }
 
     fn is_normed(&self) -> bool {
-        !self.statistics.is_empty()
+        is_normed(&self.steps)
     }
 
+    /// A buffer is no place for a gradient.
     fn tensor(&self, name: &str) -> Tensor {
-        self.parameters[name].as_tensor().clone()
+        match self.parameters.get(name) {
+            Some(parameter) => parameter.as_tensor().clone(),
+            None => self.buffers[name].as_detached_tensor(),
+        }
     }
 
     /// Weights and biases as the model file takes them, batch norm folded into them.
     pub fn weights(&self, spec: &Spec) -> anyhow::Result<husky::Weights> {
-        let values = |vars: &BTreeMap<String, Var>, name: &str| vars[name].flatten_all()?.to_vec1::<f32>();
+        let values = |name: &str| self.tensor(name).flatten_all()?.to_vec1::<f32>();
         let mut tensors = BTreeMap::new();
         for (p, names) in layers(&self.steps) {
-            let mut weight = values(&self.parameters, &p.weight_name())?;
+            let mut weight = values(&p.weight_name())?;
             let bias = match names {
-                Names::Bias(bias) => values(&self.parameters, &bias)?,
+                Names::Bias(bias) => values(&bias)?,
                 Names::BatchNorm { gamma, beta, mean, variance } => {
-                    let (gamma, beta) = (values(&self.parameters, &gamma)?, values(&self.parameters, &beta)?);
+                    let (gamma, beta) = (values(&gamma)?, values(&beta)?);
                     let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect();
-                    let statistics = Statistics {
-                        mean: wide(values(&self.statistics, &mean)?),
-                        variance: wide(values(&self.statistics, &variance)?),
-                    };
+                    let statistics = Statistics { mean: wide(values(&mean)?), variance: wide(values(&variance)?) };
                     let factors: Vec<f64> = statistics
                         .inverse_deviations()
                         .zip(gamma)
@@ -266,9 +335,13 @@ impl Names {
 
 /// The layers that have weights, and what stands beside these.
 fn layers(steps: &[Step]) -> Vec<(Parameters, Names)> {
-    let normed = steps.iter().any(|step| matches!(step.op, Op::Residual { .. } | Op::DepthwiseConv2d { .. }));
+    let normed = is_normed(steps);
     let parameters = steps.iter().flat_map(Step::parameters);
     parameters.map(|parameters| (parameters.clone(), Names::of(parameters, normed))).collect()
+}
+
+fn is_normed(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step.op, Op::Residual { .. } | Op::DepthwiseConv2d { .. }))
 }
 
 /// Uniform in `±sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010, Keras' default).
@@ -292,9 +365,9 @@ mod tests {
 
     #[test]
     fn fresh_parameters_are_kerass() {
-        let spec = Preset::Classic.spec(vec!["yes".into(), "no".into()]);
+        let spec = Preset::Classic.spec(vec!["yes".into(), "no".into()], None);
         let values = |seed: u64, name: &str| -> Vec<f32> {
-            Network::new(&spec, seed).unwrap().parameters()[name].flatten_all().unwrap().to_vec1().unwrap()
+            Network::fresh(&spec, seed).unwrap()[name].flatten_all().unwrap().to_vec1().unwrap()
         };
         // Fans in and out of conv2d_2: 3 * 3 * 32 and 3 * 3 * 64. Uniform in +-limit has a variance of limit^2 / 3.
         let weights = values(1, "conv2d_2.weight");

@@ -30,12 +30,17 @@ pub struct Settings {
     pub learning_rate: f64,
     /// How much of the last step SGD repeats, in `0..1`.
     pub momentum: f64,
+    /// The share of each weight that a step of rate 1 takes away: decoupled weight decay (Loshchilov and Hutter 2019),
+    /// which makes Adam AdamW. Vectors, which are biases and batch norm's, are left alone.
+    pub weight_decay: f64,
 }
 
 /// An optimizer and its state.
 pub struct Optimizer {
     settings: Settings,
     parameters: Vec<Var>,
+    /// What the learning rate is multiplied with for each parameter.
+    pub factors: Vec<f64>,
     /// Steps taken.
     pub steps: u64,
     /// What is remembered for each parameter: for Adam the two moments, for RMSprop the mean square, for SGD the velocity.
@@ -54,15 +59,17 @@ impl candle_nn::Optimizer for Optimizer {
             Algorithm::RmsProp | Algorithm::Sgd => 1,
         };
         let slots = parameters.iter().map(|var| vec![vec![0.0; var.elem_count()]; count]).collect();
-        Ok(Self { settings, parameters, steps: 0, slots })
+        Ok(Self { settings, factors: vec![1.0; parameters.len()], parameters, steps: 0, slots })
     }
 
     fn step(&mut self, gradients: &GradStore) -> Result<()> {
         self.steps += 1;
-        let rule = Rule::new(self.settings, self.steps);
-        for (parameter, slots) in self.parameters.iter().zip(&mut self.slots) {
+        for ((parameter, factor), slots) in self.parameters.iter().zip(&self.factors).zip(&mut self.slots) {
             let Some(gradient) = gradients.get(parameter) else { bail!("a parameter has no gradient") };
-            parameter.inplace_op2(&gradient.contiguous()?, &Update { rule, slots: Mutex::new(slots) })?;
+            let settings = Settings { learning_rate: self.settings.learning_rate * factor, ..self.settings };
+            let decay = if parameter.rank() > 1 { settings.learning_rate * settings.weight_decay } else { 0.0 };
+            let (rule, kept) = (Rule::new(settings, self.steps), (1.0 - decay) as f32);
+            parameter.inplace_op2(&gradient.contiguous()?, &Update { rule, kept, slots: Mutex::new(slots) })?;
         }
         Ok(())
     }
@@ -132,6 +139,8 @@ const EPSILON: f32 = 1e-7;
 /// One parameter's step, in place.
 struct Update<'a> {
     rule: Rule,
+    /// The share of the parameter that weight decay leaves.
+    kept: f32,
     // candle hands the operation out by shared reference.
     slots: Mutex<&'a mut Vec<Vec<f32>>>,
 }
@@ -169,7 +178,12 @@ impl InplaceOp2 for Update<'_> {
                 task.2.push(slot);
             }
         }
-        tasks.into_par_iter().for_each(|(p, g, mut slots)| self.rule.apply(p, g, &mut slots));
+        tasks.into_par_iter().for_each(|(p, g, mut slots)| {
+            if self.kept < 1.0 {
+                p.iter_mut().for_each(|p| *p *= self.kept);
+            }
+            self.rule.apply(p, g, &mut slots);
+        });
         Ok(())
     }
 }

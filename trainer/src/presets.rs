@@ -1,6 +1,9 @@
-//! The architectures and inputs that have a name.
+//! The architectures and inputs that have a name, and the recipes that go with them.
+
+mod efficientnet_lite;
 
 use clap::ValueEnum;
+use efficientnet_lite::{LITE0, LITE1, layers, timm_names};
 use husky::Spec;
 use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize};
 use serde::{Deserialize, Serialize};
@@ -13,8 +16,12 @@ pub enum Preset {
     Classic,
     /// The article's first model: logistic regression on the pixels
     Logistic,
+    /// EfficientNet-Lite0, from weights that were trained on ImageNet
+    Lite0,
+    /// EfficientNet-Lite1, likewise: a quarter larger, half as much work again
+    Lite1,
     /// Two small convolutions on 32x32 pixels: trains in seconds, to try a data set or a recipe out
-    Tiny,
+    Quick,
 }
 
 impl Preset {
@@ -23,7 +30,9 @@ impl Preset {
         match self {
             Self::Classic => "classic",
             Self::Logistic => "logistic",
-            Self::Tiny => "tiny",
+            Self::Lite0 => "lite0",
+            Self::Lite1 => "lite1",
+            Self::Quick => "quick",
         }
     }
 
@@ -43,18 +52,47 @@ impl Preset {
                 blocks.chain([Layer::Flatten, dense, output]).collect()
             }
             Self::Logistic => vec![Layer::Flatten, output],
-            Self::Tiny => {
+            Self::Lite0 => [layers(LITE0), vec![Layer::Dropout { percent: 20 }, output]].concat(),
+            Self::Lite1 => [layers(LITE1), vec![Layer::Dropout { percent: 20 }, output]].concat(),
+            Self::Quick => {
                 let blocks = [8, 16].into_iter().flat_map(|filters| block(filters, 10));
                 blocks.chain([Layer::Flatten, output]).collect()
             }
         })
     }
 
-    /// An untrained model for these labels: nothing calibrated, and no word yet of where it comes from.
-    pub fn spec(self, labels: Vec<String>) -> Spec {
+    /// What timm's files of weights call each convolution, in order, and the batch norm behind it; nothing where there are
+    /// none for this network.
+    pub fn timm_names(self) -> Vec<[String; 2]> {
+        match self {
+            Self::Lite0 => timm_names(LITE0),
+            Self::Lite1 => timm_names(LITE1),
+            Self::Classic | Self::Logistic | Self::Quick => Vec::new(),
+        }
+    }
+
+    /// The knobs that differ from the article's, and their values, as in a run's `config.toml`.
+    pub fn recipe(self) -> Vec<(String, String)> {
+        let text = match self {
+            Self::Lite0 | Self::Lite1 => include_str!("../recipes/lite.toml"),
+            Self::Classic | Self::Logistic | Self::Quick => "",
+        };
+        let recipe: toml::Table = text.parse().unwrap_or_default();
+        let knobs = recipe.into_iter().flat_map(|(knob, value)| match value {
+            toml::Value::Table(section) => section,
+            value => toml::Table::from_iter([(knob, value)]),
+        });
+        let word = |value: toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        knobs.map(|(knob, value)| (knob, word(value))).collect()
+    }
+
+    /// An untrained model for these labels: nothing calibrated, and no word yet of where it comes from. `size` is the side
+    /// of its input, where it is not the preset's own.
+    pub fn spec(self, labels: Vec<String>, size: Option<u32>) -> Spec {
+        let input = self.input();
         Spec {
             name: self.name().into(),
-            input: self.input(),
+            input: Input { size: size.unwrap_or(input.size), ..input },
             architecture: self.architecture(labels.len()),
             labels,
             temperature: 1.0,
@@ -63,13 +101,15 @@ impl Preset {
         }
     }
 
-    /// What the network is fed: pixels scaled to `0..=1`; 128x128 of them as in the article.
+    /// What the network is fed: pixels scaled to `0..=1`, 128x128 of them as in the article; or as the backbone was.
     pub fn input(self) -> Input {
-        let size = match self {
-            Self::Classic | Self::Logistic => 128,
-            Self::Tiny => 32,
+        let (size, mean, scale) = match self {
+            Self::Classic | Self::Logistic => (128, 0.0, 1.0 / 255.0),
+            Self::Quick => (32, 0.0, 1.0 / 255.0),
+            Self::Lite0 => (224, 127.0, 1.0 / 128.0),
+            Self::Lite1 => (240, 127.0, 1.0 / 128.0),
         };
-        Input { size, mean: [0.0; 3], scale: [1.0 / 255.0; 3], resize: Resize::StretchTriangle }
+        Input { size, mean: [mean; 3], scale: [scale; 3], resize: Resize::StretchTriangle }
     }
 }
 
@@ -95,6 +135,15 @@ mod tests {
     fn more_labels_have_an_output_each() {
         assert_eq!(parameters(Preset::Classic, 5), 3_304_769 + 4 * 129);
         assert_eq!(parameters(Preset::Logistic, 3), 3 * (128 * 128 * 3 + 1));
+    }
+
+    #[test]
+    fn lite0_is_efficientnet_lite0() {
+        let convolutions = Preset::Lite0.architecture(2).steps(224).unwrap();
+        let convolutions: Vec<_> = convolutions.iter().flat_map(husky::spec::Step::parameters).collect();
+        assert_eq!(convolutions.len(), Preset::Lite0.timm_names().len() + 1);
+        // timm's 4,652,008, less the 1,281,000 of its head of 1,000 labels and, folded, a factor for each of 21,008 channels.
+        assert_eq!(parameters(Preset::Lite0, 2), 4_652_008 - 1_281_000 - 21_008 + 1281);
     }
 
     #[test]

@@ -8,24 +8,26 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::{Device, Tensor};
 use candle_nn::Optimizer as _;
-use husky::Spec;
 use husky::spec::Provenance;
 use husky::weights::Precision;
+use husky::{Classifier, Spec};
 use indicatif::HumanCount;
 
 use self::progress::EpochProgress;
+use crate::backbone;
 use crate::calibrate;
 use crate::checkpoint::{self, Epoch, State};
 use crate::config::Config;
 use crate::curves;
 use crate::dataset::{self, Dataset};
 use crate::files::{self, csv_bytes, write_atomically};
+use crate::head;
 use crate::loader::{self, Batch, Loader};
 use crate::metrics;
-use crate::network::{Gradients, Network};
-use crate::ops::DropoutKey;
+use crate::model_file;
+use crate::network::{Frozen, Gradients, Network};
+use crate::ops::{DropoutKey, one_hot};
 use crate::optimizer::Optimizer;
 
 /// Train a model on a folder of photos
@@ -51,6 +53,13 @@ pub struct TrainArgs {
     /// Threads to compute with; the result does not depend on it [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+}
+
+impl TrainArgs {
+    /// The knobs of the preset's recipe and their values, as on the command line.
+    pub fn recipe(&self) -> Vec<(String, String)> {
+        self.recipe.iter().flat_map(|config| config.preset.recipe()).collect()
+    }
 }
 
 /// Exit code after Ctrl-C, as shells have it.
@@ -85,6 +94,8 @@ struct Run<'a> {
     loader: Loader,
     spec: Spec,
     network: Network,
+    /// The moving average of it, which is judged and kept in its place.
+    average: Option<Network>,
     optimizer: Optimizer,
     state: State,
 }
@@ -115,6 +126,10 @@ impl<'a> Run<'a> {
         // From wherever the run is resumed, the data is found.
         config.data = fs::canonicalize(&config.data)
             .with_context(|| format!("{}: the data folder cannot be read", config.data.display()))?;
+        if let Some(path) = &mut config.backbone {
+            *path =
+                fs::canonicalize(&path).with_context(|| format!("{}: the backbone cannot be read", path.display()))?;
+        }
         let among_labels = || {
             let above = std::path::absolute(folder)?.parent().map(fs::canonicalize);
             anyhow::Ok(above.is_some_and(|above| above.is_ok_and(|above| above == config.data)))
@@ -125,11 +140,12 @@ impl<'a> Run<'a> {
             folder.display()
         );
         let toml = config.to_toml()?;
-        let run = Self::new(folder, config)?;
+        let mut run = Self::new(folder, config)?;
         fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
         // First, since with it alone the run can go on.
         write_atomically(&file, toml.as_bytes())?;
         run.report_skipped()?;
+        run.begin()?;
         Ok(run)
     }
 
@@ -142,7 +158,8 @@ impl<'a> Run<'a> {
         run.report_skipped()?;
         let path = folder.join("checkpoint.safetensors");
         if path.exists() {
-            let saved = checkpoint::load(&path, &run.network, &mut run.optimizer)?;
+            run.average = run.averaged().then(|| run.network.twin()).transpose()?;
+            let saved = checkpoint::load(&path, &run.network, run.average.as_ref(), &mut run.optimizer)?;
             ensure!(
                 run.state.config.steps_alike(&saved.config),
                 "{}: was changed since the run began: put back all but data, epochs, patience and desired_accuracy, or train anew with --config and --out",
@@ -154,18 +171,25 @@ impl<'a> Run<'a> {
                 run.state.config.data.display()
             );
             run.state = State { config: run.state.config, ..saved };
+        } else {
+            run.begin()?;
         }
         Ok(run)
     }
 
-    fn new(folder: &'a Path, config: Config) -> Result<Self> {
+    fn new(folder: &'a Path, mut config: Config) -> Result<Self> {
         let options = dataset::Options {
             seed: config.seed,
             validation_fraction: config.validation_fraction,
             positive: config.positive.clone(),
+            detail: config.detail,
         };
-        let data = Dataset::open(&config.data, config.preset.input().size, &options)?;
-        let mut spec = config.preset.spec(data.labels.clone());
+        let size = config.size.unwrap_or(config.preset.input().size);
+        let data = Dataset::open(&config.data, size, &options)?;
+        if config.steps_per_epoch == 0 {
+            config.steps_per_epoch = data.training.len().div_ceil(config.batch_size) as u32;
+        }
+        let mut spec = config.preset.spec(data.labels.clone(), config.size);
         spec.provenance = Provenance {
             version: env!("CARGO_PKG_VERSION").into(),
             date: config.date.clone(),
@@ -175,17 +199,54 @@ impl<'a> Run<'a> {
             training_photos: data.training.counts(),
             validation_photos: data.validation.counts(),
         };
-        let network = Network::new(&spec, config.seed)?;
+        let mut tensors = Network::fresh(&spec, config.seed)?;
+        if let Some(path) = &config.backbone {
+            tensors.extend(backbone::load(path, config.preset, &spec)?);
+        }
+        let frozen = Frozen { layers: config.frozen_layers, statistics: config.backbone.is_some() };
+        let network = Network::new(&spec, tensors, frozen).context("--frozen-layers")?;
         let parameters = network.parameters().values().cloned().collect();
-        let optimizer = Optimizer::new(parameters, config.optimizer_settings())?;
+        let mut optimizer = Optimizer::new(parameters, config.optimizer_settings())?;
+        let depths = network.depths();
+        let last = depths.iter().copied().max().unwrap_or_default();
+        optimizer.factors = depths.iter().map(|depth| config.layer_decay.powi((last - depth) as i32)).collect();
+        let teachers = config.teacher.iter().map(|path| teacher(path, &spec)).collect::<Result<_>>()?;
         let state = State::new(config, spec.provenance.data.clone());
         let loader = Loader::new(loader::Options {
             seed: state.config.seed,
             batch_size: state.config.batch_size,
             input: spec.input.clone(),
             augmentation: Some(state.config.augmentation),
+            detail: state.config.detail,
+            teachers,
         })?;
-        Ok(Self { folder, data, loader, spec, network, optimizer, state })
+        Ok(Self { folder, data, loader, spec, network, average: None, optimizer, state })
+    }
+
+    /// What precedes the first step.
+    fn begin(&mut self) -> Result<()> {
+        if self.state.config.backbone.is_none() {
+            self.average = self.averaged().then(|| self.network.twin()).transpose()?;
+            return Ok(());
+        }
+        // The backbone with a fitted last layer is epoch 0: what the others have to be better than.
+        let fit = head::fit(&self.network, &self.data.training, &self.loader)?;
+        self.average = self.averaged().then(|| self.network.twin()).transpose()?;
+        let accuracy = count_correct(&fit.logits, &fit.labels) as f64 / fit.labels.len() as f64;
+        let validation = self.validate()?;
+        self.state.epoch = 0;
+        self.finish_epoch(fit.loss, accuracy, &validation)?;
+        EpochProgress::new(&self.state).epoch(&self.state);
+        Ok(())
+    }
+
+    fn averaged(&self) -> bool {
+        self.state.config.ema > 0.0
+    }
+
+    /// The network that is judged and kept.
+    fn judged(&self) -> &Network {
+        self.average.as_ref().unwrap_or(&self.network)
     }
 
     fn report_skipped(&self) -> Result<()> {
@@ -220,7 +281,9 @@ impl<'a> Run<'a> {
                 }
             }
             let validation = self.validate()?;
-            self.finish_epoch(&validation)?;
+            let State { loss_sum, correct, step, .. } = self.state;
+            let photos = f64::from(step) * self.state.config.batch_size as f64;
+            self.finish_epoch(loss_sum / f64::from(step), correct as f64 / photos, &validation)?;
             progress.epoch(&self.state);
         }
         eprintln!("{}", self.reason_to_stop().unwrap_or_else(|| "all epochs are done".into()));
@@ -249,13 +312,20 @@ impl<'a> Run<'a> {
     fn step(&mut self, batch: Batch) -> Result<()> {
         let config = &self.state.config;
         let key = DropoutKey { seed: config.seed, epoch: self.state.epoch.into(), first_sample: batch.first as u64 };
-        let count = batch.labels.len();
-        let input = self.input(batch.inputs, count)?;
-        let Gradients { logits, loss, gradients } = self.network.gradients(&input, batch.labels.clone(), key)?;
+        let epochs = f64::from(self.state.epoch - 1) + f64::from(self.state.step) / f64::from(config.steps_per_epoch);
+        self.optimizer.set_learning_rate(config.learning_rate_at(epochs));
+        let mut targets = smooth(one_hot(&batch.labels, self.spec.labels.len()), config.label_smoothing);
+        for (row, taught) in targets.iter_mut().zip(&batch.taught) {
+            row.iter_mut().zip(taught).for_each(|(own, taught)| *own += config.distillation * (taught - *own));
+        }
+        let Gradients { logits, loss, gradients } = self.network.gradients(&batch.tensor()?, targets, key)?;
         let correct = count_correct(&logits.to_vec2()?, &batch.labels);
         let value = loss.to_scalar::<f32>()?;
         self.check_finite(value)?;
         self.optimizer.step(&gradients)?;
+        if let Some(average) = &self.average {
+            average.follow(&self.network, self.state.config.ema)?;
+        }
         self.state.loss_sum += f64::from(value);
         self.state.correct += correct;
         self.state.step += 1;
@@ -278,16 +348,11 @@ impl<'a> Run<'a> {
         )
     }
 
-    fn input(&self, values: Vec<f32>, count: usize) -> Result<Tensor> {
-        let size = self.spec.input.size as usize;
-        Ok(Tensor::from_vec(values, (count, size, size, 3), &Device::Cpu)?)
-    }
-
     fn validate(&self) -> Result<Validation> {
         let (mut logits, mut labels) = (Vec::new(), Vec::new());
         for batch in self.loader.in_order(&self.data.validation)? {
             let batch = batch?;
-            logits.extend(self.network.forward(&self.input(batch.inputs, batch.labels.len())?)?.to_vec2()?);
+            logits.extend(self.judged().forward(&batch.tensor()?)?.to_vec2()?);
             labels.extend(batch.labels);
         }
         let temperature = calibrate::fit_temperature(&logits, &labels);
@@ -309,13 +374,12 @@ impl<'a> Run<'a> {
 
     /// Writes down what the epoch brought. The order matters: with the checkpoint last, whatever is interrupted here is
     /// done again, alike, from the one before.
-    fn finish_epoch(&mut self, validation: &Validation) -> Result<()> {
+    fn finish_epoch(&mut self, loss: f64, accuracy: f64, validation: &Validation) -> Result<()> {
         let state = &mut self.state;
-        let photos = u64::from(state.step) * state.config.batch_size as u64;
         state.history.push(Epoch {
             epoch: state.epoch,
-            loss: state.loss_sum / f64::from(state.step),
-            accuracy: state.correct as f64 / photos as f64,
+            loss,
+            accuracy,
             validation_loss: validation.loss,
             validation_accuracy: validation.accuracy,
             validation_roc_auc: validation.roc_auc,
@@ -325,7 +389,7 @@ impl<'a> Run<'a> {
             self.spec.temperature = validation.temperature;
             self.spec.threshold = validation.threshold;
             self.spec.provenance.epoch = best;
-            let model = husky::weights::write(&self.spec, &self.network.weights(&self.spec)?, Precision::F32)?;
+            let model = husky::weights::write(&self.spec, &self.judged().weights(&self.spec)?, Precision::F32)?;
             write_atomically(&self.folder.join("model.safetensors"), &model)?;
         }
         self.state.epoch += 1;
@@ -336,7 +400,8 @@ impl<'a> Run<'a> {
     }
 
     fn save(&self) -> Result<()> {
-        checkpoint::save(&self.folder.join("checkpoint.safetensors"), &self.state, &self.network, &self.optimizer)
+        let path = self.folder.join("checkpoint.safetensors");
+        checkpoint::save(&path, &self.state, &self.network, self.average.as_ref(), &self.optimizer)
     }
 
     fn reason_to_stop(&self) -> Option<String> {
@@ -355,6 +420,28 @@ impl<'a> Run<'a> {
             )
         })
     }
+}
+
+/// The model at `path`, which has to know the same labels.
+fn teacher(path: &Path, spec: &Spec) -> Result<Classifier> {
+    let teacher = model_file::load(path)?;
+    let labels = &teacher.spec().labels;
+    ensure!(
+        *labels == spec.labels,
+        "{}: knows the labels {labels:?} and can't teach {:?}",
+        path.display(),
+        spec.labels
+    );
+    Ok(teacher)
+}
+
+/// Gives the share `smoothing` of each row to all its labels alike (Szegedy et al. 2016).
+fn smooth(mut targets: Vec<Vec<f64>>, smoothing: f64) -> Vec<Vec<f64>> {
+    for row in &mut targets {
+        let even = smoothing / row.len() as f64;
+        row.iter_mut().for_each(|target| *target = *target * (1.0 - smoothing) + even);
+    }
+    targets
 }
 
 /// How many rows of logits answer with the true label, at probability 0.5.

@@ -3,7 +3,7 @@
 
 use rand::{Rng, RngExt};
 use trainer::{
-    augment::{Affine, Augmentation},
+    augment::{Affine, Augmentation, Jitter},
     random::{Stream, rng},
 };
 
@@ -37,8 +37,10 @@ fn nothing_changes_nothing() {
         let rgb = noise(size);
         let exact: Vec<f32> = rgb.iter().map(|&value| f32::from(value)).collect();
         assert_eq!(apply(Affine::new(0.0, 0.0, [1.0, 1.0], false), &rgb, size), exact);
-        let none = Augmentation { rotation_range: 0.0, shear_range: 0.0, zoom_range: 0.0, horizontal_flip: false };
-        assert_eq!(apply(none.sample(&mut rng(1, Stream::Augmentation, 0, 0)), &rgb, size), exact);
+        let none = Augmentation::NONE.sample(&mut rng(1, Stream::Augmentation, 0, 0));
+        let mut out = vec![f32::NAN; rgb.len()];
+        none.apply(&rgb, size, &mut out);
+        assert_eq!(out, exact);
     }
 }
 
@@ -157,14 +159,16 @@ fn corners(affine: Affine) -> [[f64; 2]; 2] {
     let rgb: Vec<u8> = (0..size * size).flat_map(|i| [(i % size * 2) as u8, (i / size * 2) as u8, 0]).collect();
     let out = apply(affine, &rgb, size);
     let at = |x: usize, y: usize| [0, 1].map(|c| f64::from(out[(y * size + x) * 3 + c]) / 2.0 - 50.0);
-    [at(70, 50).map(|v| v / 20.0), at(50, 70).map(|v| v / 20.0)]
+    let from_center = |x, y| [0, 1].map(|c| (at(x, y)[c] - at(50, 50)[c]) / 20.0);
+    [from_center(70, 50), from_center(50, 70)]
 }
 
 #[test]
 fn ranges_are_kerass() {
     let (mut angles, mut widths, mut heights, mut flips) = (vec![], vec![], vec![], 0);
     for sample in 0..4000 {
-        let [[xx, yx], [xy, yy]] = corners(Augmentation::ARTICLE.sample(&mut rng(1, Stream::Augmentation, 0, sample)));
+        let [[xx, yx], [xy, yy]] =
+            corners(Augmentation::ARTICLE.sample(&mut rng(1, Stream::Augmentation, 0, sample)).affine);
         flips += usize::from(xx < 0.0);
         let (xx, yx) = if xx < 0.0 { (-xx, -yx) } else { (xx, yx) };
         let angle = yx.atan2(xx).to_degrees();
@@ -192,6 +196,78 @@ fn ranges_are_kerass() {
     check(widths, 0.8, 1.2);
     check(heights, 0.8, 1.2);
     assert!((1850..2150).contains(&flips), "{flips}");
+}
+
+#[test]
+fn a_crop_shows_a_rectangle_of_the_picture() {
+    let size = 101;
+    let rgb: Vec<u8> = (0..size * size).flat_map(|i| [(i % size * 2) as u8, (i / size * 2) as u8, 0]).collect();
+    let whole = Affine::new(0.0, 0.0, [1.0, 1.0], false);
+    let out = apply(whole.crop([0.5, 0.25], [0.5, 0.125]), &rgb, size);
+    // Edges of the rectangle, in pixels from the picture's left and upper edge; the values are twice the pixels' numbers.
+    let [left, top, width, height] = [0.5, 0.125, 0.5, 0.25].map(|share: f32| share * 101.0);
+    for (x, y) in [(0, 0), (50, 50), (99, 30)] {
+        let pixel = &out[(y * size + x) * 3..][..2];
+        let expected = [left + (x as f32 + 0.5) * width / 101.0, top + (y as f32 + 0.5) * height / 101.0];
+        for (found, expected) in pixel.iter().zip(expected) {
+            assert!((found / 2.0 + 0.5 - expected).abs() < 0.01, "({x}, {y}): {found} {expected}");
+        }
+    }
+    let nothing = apply(whole.crop([1.0, 1.0], [0.0, 0.0]), &rgb, size);
+    assert_eq!(nothing, apply(whole, &rgb, size));
+}
+
+#[test]
+fn crops_have_the_area_that_is_asked_for() {
+    let crop = Augmentation { random_crop: 0.3, ..Augmentation::NONE };
+    let mut smallest = 1.0_f64;
+    for sample in 0..2000 {
+        let affine = crop.sample(&mut rng(1, Stream::Augmentation, 0, sample)).affine;
+        let [[width, _], [_, height]] = corners(affine);
+        smallest = smallest.min(width * height);
+        assert!(width <= 1.001 && height <= 1.001 && (0.74..1.35).contains(&(width / height)), "{width} {height}");
+    }
+    // A rectangle that would not fit is cut, so that areas may be a little smaller.
+    assert!((0.28..0.34).contains(&smallest), "{smallest}");
+}
+
+/// By torchvision's definitions: `adjust_brightness`, `adjust_contrast` and `adjust_saturation`, in this order.
+#[test]
+fn jitter_is_brightness_then_contrast_then_saturation() {
+    let picture = [100.0, 50.0, 20.0, 200.0, 180.0, 240.0];
+    let jittered = |brightness, contrast, saturation| {
+        let mut out = picture;
+        Jitter { brightness, contrast, saturation }.apply(&mut out);
+        out
+    };
+    let close = |found: [f32; 6], expected: [f32; 6]| {
+        found
+            .iter()
+            .zip(expected)
+            .for_each(|(found, expected)| assert!((found - expected).abs() < 1e-3, "{found} {expected}"));
+    };
+    close(jittered(1.0, 1.0, 1.0), picture);
+    close(jittered(1.1, 1.0, 1.0), [110.0, 55.0, 22.0, 220.0, 198.0, 255.0]);
+    // Greys 61.53 and 192.82, so the mean is 127.175.
+    close(jittered(1.0, 0.0, 1.0), [127.175; 6]);
+    close(jittered(1.0, 1.0, 0.0), [61.53, 61.53, 61.53, 192.82, 192.82, 192.82]);
+}
+
+#[test]
+fn erasing_paints_a_rectangle_in_its_share_of_the_photos() {
+    let erasing = Augmentation { random_erasing: 0.25, ..Augmentation::NONE };
+    let (rgb, size) = (noise(40), 40);
+    let exact: Vec<f32> = rgb.iter().map(|&value| f32::from(value)).collect();
+    let mut erased = 0;
+    for sample in 0..2000 {
+        let distortion = erasing.sample(&mut rng(1, Stream::Augmentation, 0, sample));
+        let mut out = vec![0.0; rgb.len()];
+        distortion.apply(&rgb, size, &mut out);
+        let changed = out.as_chunks::<3>().0.iter().zip(exact.as_chunks::<3>().0).filter(|(a, b)| a != b).count();
+        erased += usize::from(changed > 0);
+        assert!(changed <= size * size / 4, "{changed} pixels");
+    }
+    assert!((430..570).contains(&erased), "{erased}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use trainer::dataset::{Dataset, Options};
 const SIZE: u32 = 24;
 
 fn options() -> Options {
-    Options { seed: 1, validation_fraction: 0.2, positive: None }
+    Options { seed: 1, validation_fraction: 0.2, positive: None, detail: None }
 }
 
 /// Ten training and four validation pictures of each label.

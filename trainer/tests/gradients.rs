@@ -9,10 +9,10 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use husky::Spec;
 use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize, Step, Window};
 use rand::{RngExt, SeedableRng};
-use trainer::network::{Gradients, Network};
+use trainer::network::{Frozen, Gradients, Network};
 use trainer::ops::{
     BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, Dropout, DropoutKey, GlobalAveragePool2d, Pointwise,
-    Statistics,
+    Statistics, one_hot,
 };
 use trainer::presets::Preset;
 
@@ -34,10 +34,14 @@ fn check(inputs: &[&Var], f: impl Fn() -> Result<Tensor>) {
 }
 
 /// The same for a network's loss and all its parameters.
-fn check_network(network: &Network, x: &Tensor, labels: Vec<usize>) {
-    let pass = || network.gradients(x, labels.clone(), KEY);
+fn check_network(network: &Network, x: &Tensor, labels: &[usize]) {
+    let pass = || network.gradients(x, one_hot(labels, 2), KEY);
     let parameters: Vec<&Var> = network.parameters().values().collect();
     compare(&parameters, &pass().unwrap().gradients, || Ok(pass()?.loss));
+}
+
+fn values(var: &Var) -> Vec<f64> {
+    var.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 fn compare(inputs: &[&Var], gradients: &GradStore, f: impl Fn() -> Result<Tensor>) {
@@ -172,6 +176,9 @@ fn batch_norm() {
         let gamma = Var::from_tensor(&(random(2, &[channels]).as_tensor() * 8.0).unwrap()).unwrap();
         let beta = random(3, &[channels]);
         if channels < 100 {
+            let given = Statistics { mean: vec![0.3; channels], variance: vec![2.0; channels] };
+            let by = || x.apply_op3(&gamma, &beta, BatchNorm::by(activation, given.clone()));
+            check(&[&x, &gamma, &beta], || Ok(weighted_sum(&by()?)));
             let normed = || x.apply_op3(&gamma, &beta, BatchNorm::of_batch(activation).0);
             check(&[&x, &gamma, &beta], || Ok(weighted_sum(&normed()?)));
         }
@@ -247,16 +254,16 @@ fn dropout_layer() {
 #[test]
 fn cross_entropy() {
     let binary = random(1, &[4, 1]);
-    check(&[&binary], || binary.apply_op1(CrossEntropy::new(vec![0, 1, 1, 0])));
+    check(&[&binary], || binary.apply_op1(CrossEntropy::new(one_hot(&[0, 1, 1, 0], 2))));
     let categorical = random(1, &[4, 3]);
-    check(&[&categorical], || categorical.apply_op1(CrossEntropy::new(vec![0, 2, 1, 2])));
+    check(&[&categorical], || categorical.apply_op1(CrossEntropy::new(one_hot(&[0, 2, 1, 2], 3))));
 }
 
 #[test]
 fn cross_entropy_is_stable() {
     let loss = |logits: &[f64], outputs: usize, labels: Vec<usize>| {
         let logits = Var::from_slice(logits, (labels.len(), outputs), &Device::Cpu).unwrap();
-        let loss = logits.apply_op1(CrossEntropy::new(labels)).unwrap();
+        let loss = logits.apply_op1(CrossEntropy::new(one_hot(&labels, outputs.max(2)))).unwrap();
         let gradient = loss.backward().unwrap().get(&logits).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
         (loss.to_scalar::<f64>().unwrap(), gradient)
     };
@@ -315,9 +322,9 @@ fn whole_network() {
         dense(1, Activation::Linear),
     ];
     let spec = spec(10, layers);
-    let network = Network::from_tensors(&spec, parameters(&spec)).unwrap();
+    let network = Network::new(&spec, parameters(&spec), Frozen::default()).unwrap();
     let x = random(5, &[3, 10, 10, 3]);
-    check_network(&network, &x, vec![0, 1, 0]);
+    check_network(&network, &x, &[0, 1, 0]);
 }
 
 /// Layers as EfficientNet-Lite has them.
@@ -351,21 +358,31 @@ fn lite() -> Spec {
 
 #[test]
 fn whole_network_with_batch_norm() {
-    let network = Network::new(&lite(), 1).unwrap();
-    let tensors = network.parameters().iter().chain(network.statistics());
-    let tensors = tensors.map(|(name, var)| (name.clone(), var.to_dtype(DType::F64).unwrap())).collect();
-    let network = Network::from_tensors(&lite(), tensors).unwrap();
+    let tensors = || {
+        // Not ones and zeros: an offset of zero may put values just where the activation has no slope.
+        let noise = |tensor: &Tensor| (random(9, tensor.dims()).as_tensor() * 0.1).unwrap();
+        let tensors = Network::fresh(&lite(), 1).unwrap().into_iter();
+        tensors.map(|(name, t)| (name, (t.to_dtype(DType::F64).unwrap() + noise(&t)).unwrap())).collect()
+    };
+    let network = Network::new(&lite(), tensors(), Frozen::default()).unwrap();
     let x = random(5, &[3, 9, 9, 3]);
     // Weight, gamma and beta of six convolutions, and the dense layer.
-    assert_eq!((network.parameters().len(), network.statistics().len()), (6 * 3 + 2, 6 * 2));
-    check_network(&network, &x, vec![0, 1, 0]);
+    assert_eq!((network.parameters().len(), network.buffers().len()), (6 * 3 + 2, 6 * 2));
+    check_network(&network, &x, &[0, 1, 0]);
+    // Partly frozen: what is left has the same gradients as differences say, and the rest does not move.
+    let network = Network::new(&lite(), tensors(), Frozen { layers: 3, statistics: true }).unwrap();
+    assert_eq!((network.parameters().len(), network.buffers().len()), (3 * 3 + 2, 3 * 5 + 3 * 2));
+    let before: Vec<Vec<f64>> = network.buffers().values().map(values).collect();
+    check_network(&network, &x, &[0, 1, 0]);
+    assert_eq!(before, network.buffers().values().map(values).collect::<Vec<_>>());
+    assert!(Network::new(&lite(), tensors(), Frozen { layers: 7, statistics: true }).is_err());
 }
 
 /// What the model file gets computes what the network does.
 #[test]
 fn batch_norm_is_folded_into_the_weights() {
     let spec = lite();
-    let network = Network::new(&spec, 1).unwrap();
+    let network = Network::new(&spec, Network::fresh(&spec, 1).unwrap(), Frozen::default()).unwrap();
     for (i, var) in network.parameters().values().enumerate() {
         // Not ones and zeros.
         let noise = random(i as u64, var.dims()).to_dtype(DType::F32).unwrap();
@@ -374,7 +391,7 @@ fn batch_norm_is_folded_into_the_weights() {
     let x = random(5, &[2, 9, 9, 3]).to_dtype(DType::F32).unwrap();
     let fresh = network.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     for _ in 0..200 {
-        network.gradients(&x, vec![0, 1], KEY).unwrap();
+        network.gradients(&x, one_hot(&[0, 1], 2), KEY).unwrap();
     }
     let logits = network.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_ne!(fresh, logits);
@@ -397,8 +414,8 @@ fn classic_equals_the_reference() {
 
     let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
     let network = tensors.iter().map(|(name, t)| (name.clone(), single(t))).collect();
-    let network = Network::from_tensors(&spec, network).unwrap();
-    let Gradients { loss, gradients, .. } = network.gradients(&single(&x), vec![0], KEY).unwrap();
+    let network = Network::new(&spec, network, Frozen::default()).unwrap();
+    let Gradients { loss, gradients, .. } = network.gradients(&single(&x), one_hot(&[0], 2), KEY).unwrap();
 
     let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
     let parameters = tensors.iter().map(|(name, t)| (name.clone(), values(t))).collect();

@@ -19,7 +19,7 @@ fn data() -> (TempDir, Dataset) {
     let folder = tempfile::tempdir().unwrap();
     common::draw(&folder.path().join("training"), 1, 5);
     common::draw(&folder.path().join("validation"), 2, 3);
-    let options = dataset::Options { seed: 1, validation_fraction: 0.2, positive: None };
+    let options = dataset::Options { seed: 1, validation_fraction: 0.2, positive: None, detail: None };
     let data = Dataset::open(folder.path(), SIZE as u32, &options).unwrap();
     (folder, data)
 }
@@ -29,7 +29,7 @@ fn input() -> Input {
 }
 
 fn loader(seed: u64, batch_size: usize, augmentation: Option<Augmentation>) -> Loader {
-    Loader::new(Options { seed, batch_size, input: input(), augmentation }).unwrap()
+    Loader::new(Options { seed, batch_size, input: input(), augmentation, detail: None, teachers: Vec::new() }).unwrap()
 }
 
 /// The photo at each place of some batches that were not augmented.

@@ -22,8 +22,23 @@ fn descend(settings: Settings, steps: usize) -> Vec<Vec<f32>> {
     path
 }
 
+/// Decay takes its share of a matrix before the step, whatever the gradient, and nothing of a vector; each parameter has
+/// its own rate.
+#[test]
+fn weight_decay_is_decoupled_and_spares_vectors() {
+    let matrix = Var::new(&[[2.0_f32]], &Device::Cpu).unwrap();
+    let vector = Var::new(&[2.0_f32], &Device::Cpu).unwrap();
+    let settings = Settings { algorithm: Algorithm::Sgd, learning_rate: 0.5, momentum: 0.0, weight_decay: 0.1 };
+    let mut optimizer = Optimizer::new(vec![matrix.clone(), vector.clone()], settings).unwrap();
+    optimizer.factors = vec![1.0, 0.5];
+    let loss = (matrix.sum_all().unwrap() + vector.sum_all().unwrap()).unwrap();
+    optimizer.backward_step(&loss).unwrap();
+    assert_eq!(matrix.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [2.0 * (1.0 - 0.05) - 0.5]);
+    assert_eq!(vector.to_vec1::<f32>().unwrap(), [2.0 - 0.25]);
+}
+
 fn check(algorithm: Algorithm, momentum: f64, rule: impl Fn(usize, f64, &mut [f64; 2]) -> f64) {
-    let path = descend(Settings { algorithm, learning_rate: 0.1, momentum }, 5);
+    let path = descend(Settings { algorithm, learning_rate: 0.1, momentum, weight_decay: 0.0 }, 5);
     for (i, (start, slope)) in [(1.0, 0.5), (-2.0, 3.0)].into_iter().enumerate() {
         let (mut p, mut memory) = (start, [0.0; 2]);
         for (step, found) in path.iter().enumerate() {

@@ -29,7 +29,7 @@ fn start(folder: &Path, run: &str, options: &[&str]) -> Command {
     command.args(["train", "data", "--out", run, "--learning-rate", "0.004", "--steps-per-epoch", "20"]);
     command.args(["--rotation-range", "10"]).args(options);
     if !options.contains(&"--preset") {
-        command.args(["--preset", "tiny"]);
+        command.args(["--preset", "quick"]);
     }
     command
 }
@@ -84,9 +84,9 @@ fn a_small_network_learns_the_drawings() {
     let auc = best.validation_roc_auc.unwrap();
     assert!((figures["roc_auc"].as_f64().unwrap() - auc).abs() < 1e-3, "{figures} {auc}");
     // In half precision it is half as large and answers the same.
-    let mut export = command(folder);
-    export.args(["export", "run/model.safetensors", "--precision", "f16", "--out", "half.safetensors"]);
-    succeed(export);
+    let mut quantize = command(folder);
+    quantize.args(["quantize", "run/model.safetensors", "--precision", "f16", "--out", "half.safetensors"]);
+    succeed(quantize);
     let half = fs::read(folder.join("half.safetensors")).unwrap();
     assert_eq!(husky::weights::precision(&half).unwrap(), husky::weights::Precision::F16);
     let whole = husky::Classifier::load(&read(folder, "run", "model.safetensors")).unwrap();
@@ -207,7 +207,7 @@ fn an_interrupt_saves_the_step_and_exits_130() {
     // One long epoch, so that the interrupt falls into it.
     let long = |run: &str| {
         let mut command = command(folder);
-        command.args(["train", "data", "--out", run, "--preset", "tiny", "--steps-per-epoch", "300", "--epochs", "1"]);
+        command.args(["train", "data", "--out", run, "--preset", "quick", "--steps-per-epoch", "300", "--epochs", "1"]);
         command
     };
     let mut child = long("run").stderr(Stdio::piped()).spawn().unwrap();
@@ -263,7 +263,18 @@ fn a_loss_that_is_no_number_stops_and_keeps_the_last_good_epoch() {
     let folder = folder.path();
     // Too large a step, each making the next gradient larger: after some epochs of one step there is nothing left to say.
     let mut command = command(folder);
-    command.args(["train", "data", "--out", "run", "--preset", "tiny", "--optimizer", "sgd", "--learning-rate", "1e7"]);
+    command.args([
+        "train",
+        "data",
+        "--out",
+        "run",
+        "--preset",
+        "quick",
+        "--optimizer",
+        "sgd",
+        "--learning-rate",
+        "1e7",
+    ]);
     command.args(["--steps-per-epoch", "1"]);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use husky::Pixels;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -33,7 +34,7 @@ struct Candidate<'a> {
     in_validation: bool,
 }
 
-/// All photos in order of part and path, and the files that are none.
+/// All photos in order of part and path, and the files that are none. Each store gets the photos at its size.
 ///
 /// # Errors
 /// Where the store fails: a file that fails is skipped.
@@ -41,22 +42,25 @@ pub(super) fn read(
     folder: &Path,
     layout: &Layout,
     labels: &[String],
-    size: u32,
-    pixels: &PixelStore,
+    stores: &[(u32, &PixelStore)],
 ) -> Result<(Vec<Decoded>, Vec<Skipped>)> {
     let candidates = candidates(layout, labels);
     let progress = Progress::new("reading photos", candidates.len());
     let read_one = |(record, candidate): (usize, &Candidate)| -> Result<Result<Decoded, Skipped>> {
         let Candidate { file, label, in_validation } = *candidate;
-        let decoded = photos::read(file)
-            .and_then(|bytes| Ok((hex::encode(Sha256::digest(&bytes)), husky::decode::decode(&bytes, size)?)));
+        let resized = |bytes: &[u8], size| Ok(husky::resize::resize(&husky::decode::decode(bytes, size)?, size));
+        let decoded = photos::read(file).and_then(|bytes| {
+            let pictures: Result<Vec<Pixels>> = stores.iter().map(|&(size, _)| resized(&bytes, size)).collect();
+            Ok((hex::encode(Sha256::digest(&bytes)), pictures?))
+        });
         let decoded = match decoded {
-            Ok((sha256, picture)) => {
-                let picture = husky::resize::resize(&picture, size);
-                pixels.write(record, picture.rgb())?;
+            Ok((sha256, pictures)) => {
+                for ((_, store), picture) in stores.iter().zip(&pictures) {
+                    store.write(record, picture.rgb())?;
+                }
                 let path = file.strip_prefix(folder).unwrap_or(file);
                 let path = path.iter().map(|name| name.to_string_lossy()).collect::<Vec<_>>().join("/");
-                let pixels_sha256 = Sha256::digest(picture.rgb()).into();
+                let pixels_sha256 = Sha256::digest(pictures[0].rgb()).into();
                 Ok(Decoded { path, label, in_validation, sha256, pixels_sha256, record })
             }
             Err(reason) => Err(Skipped { file: file.display().to_string(), reason: format!("{reason:#}") }),

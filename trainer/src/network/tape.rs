@@ -51,7 +51,7 @@ impl Pass {
         }
         let op: Arc<Box<dyn CustomOp1 + Send + Sync>> = Arc::new(Box::new(op));
         let y = x.apply_op1_arc(Arc::clone(&op))?;
-        self.tape.push(Node::One(op, [x], y.clone()));
+        self.record(Node::One(op, [x], y.clone()), &y);
         Ok(y)
     }
 
@@ -61,7 +61,7 @@ impl Pass {
         }
         let op: Arc<Box<dyn CustomOp2 + Send + Sync>> = Arc::new(Box::new(op));
         let y = a.apply_op2_arc(&b, Arc::clone(&op))?;
-        self.tape.push(Node::Two(op, [a, b], y.clone()));
+        self.record(Node::Two(op, [a, b], y.clone()), &y);
         Ok(y)
     }
 
@@ -77,7 +77,7 @@ impl Pass {
         }
         let op: Arc<Box<dyn CustomOp3 + Send + Sync>> = Arc::new(Box::new(op));
         let y = a.apply_op3_arc(&b, &c, Arc::clone(&op))?;
-        self.tape.push(Node::Three(op, [a, b, c], y.clone()));
+        self.record(Node::Three(op, [a, b, c], y.clone()), &y);
         Ok(y)
     }
 

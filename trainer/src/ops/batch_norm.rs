@@ -40,7 +40,7 @@ impl BatchNorm {
         (Self { activation, statistics: Arc::clone(&statistics), given: false }, statistics)
     }
 
-    /// Norms by the given statistics; without a way back.
+    /// Norms by the given statistics, which on the way back are constants.
     pub fn by(activation: Activation, statistics: Statistics) -> Self {
         Self { activation, statistics: Arc::new(OnceLock::from(statistics)), given: true }
     }
@@ -129,12 +129,10 @@ impl CustomOp3 for BatchNorm {
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (Some(statistics), false) = (self.statistics.get(), self.given) else {
-            bail!("batch norm's backward comes after a forward by the batch's own statistics")
-        };
+        let Some(statistics) = self.statistics.get() else { bail!("batch norm's backward comes after its forward") };
         let gradient = gradient.contiguous()?;
         let tensors = [x, gamma, beta, &gradient];
-        let [dx, dgamma, dbeta] = dispatch!(x.dtype(), backward(self.activation, statistics, tensors))?;
+        let [dx, dgamma, dbeta] = dispatch!(x.dtype(), backward(self, statistics, tensors))?;
         Ok((Some(dx), Some(dgamma), Some(dbeta)))
     }
 }
@@ -192,8 +190,8 @@ fn normalize<S: Simd, T: Real>(simd: S, activation: Activation, x: &[T], factors
     }
 }
 
-fn backward<T: Real>(activation: Activation, statistics: &Statistics, tensors: [&Tensor; 4]) -> Result<[Tensor; 3]> {
-    let [x, gamma, ..] = tensors;
+fn backward<T: Real>(op: &BatchNorm, statistics: &Statistics, tensors: [&Tensor; 4]) -> Result<[Tensor; 3]> {
+    let ([x, gamma, ..], activation) = (tensors, op.activation);
     with_values(tensors, |[x_values, gamma_values, beta, dy]: [&[T]; 4]| {
         let channels = gamma_values.len();
         let len = pixels(channels) * channels;
@@ -214,11 +212,13 @@ fn backward<T: Real>(activation: Activation, statistics: &Statistics, tensors: [
                 products[c] += chunk_products[c].to_f64();
             }
         }
-        // dx = factor (dy - mean(dy) - (x - mean) mean(dy (x - mean)) / (variance + epsilon)), as factor dy + slope x + shift.
+        // dx = factor (dy - mean(dy) - (x - mean) mean(dy (x - mean)) / (variance + epsilon)), as factor dy + slope x + shift;
+        // of constant statistics only the first summand is left.
         let count = (x_values.len() / channels) as f64;
         let inverse: Vec<f64> = statistics.inverse_deviations().collect();
-        let slope = |c: usize| -factors[c].to_f64() * inverse[c] * inverse[c] * products[c] / count;
-        let shift = |c: usize| -factors[c].to_f64() * sums[c] / count - slope(c) * statistics.mean[c];
+        let moving = if op.given { 0.0 } else { 1.0 / count };
+        let slope = |c: usize| -factors[c].to_f64() * inverse[c] * inverse[c] * products[c] * moving;
+        let shift = |c: usize| -factors[c].to_f64() * sums[c] * moving - slope(c) * statistics.mean[c];
         let slopes: Vec<T> = (0..channels).map(|c| T::from_f64(slope(c))).collect();
         let shifts: Vec<T> = (0..channels).map(|c| T::from_f64(shift(c))).collect();
         let mut dx = vec![T::zero(); x_values.len()];

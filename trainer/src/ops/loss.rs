@@ -2,41 +2,45 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDTyp
 
 use super::{dispatch, dtype, tensor, values, with_values};
 
-/// Mean cross-entropy of a batch, from logits.
+/// Mean cross-entropy of a batch, from logits, against the probability `t` that each label should have.
 ///
-/// Logits `[batch, 1]` are binary: the logit speaks for label 0, and the loss is `max(z, 0) - z t + ln(1 + exp(-|z|))` with
-/// `t = 1` for label 0, which neither overflows nor loses its digits. Logits `[batch, n]` are categorical: the loss is
-/// `ln(sum(exp(z))) - z[label]`, computed around the largest logit.
+/// Logits `[batch, 1]` are binary: the logit speaks for label 0, and the loss is `max(z, 0) - z t[0] + ln(1 + exp(-|z|))`,
+/// which neither overflows nor loses its digits. Logits `[batch, n]` are categorical: the loss is
+/// `ln(sum(exp(z))) - sum(z t)`, computed around the largest logit.
 pub struct CrossEntropy {
-    labels: Vec<usize>,
+    targets: Vec<Vec<f64>>,
+}
+
+/// The targets of true labels: probability 1 for each, 0 for the others.
+pub fn one_hot(labels: &[usize], count: usize) -> Vec<Vec<f64>> {
+    labels.iter().map(|&label| (0..count).map(|i| f64::from(u8::from(i == label))).collect()).collect()
 }
 
 impl CrossEntropy {
-    /// The loss against the true labels, one a sample.
-    pub fn new(labels: Vec<usize>) -> Self {
-        Self { labels }
+    /// The loss against a row of targets for each sample: one probability for each label, which sum to 1.
+    pub fn new(targets: Vec<Vec<f64>>) -> Self {
+        Self { targets }
     }
 
     /// The batch's loss and, sample by sample, its derivative by the logits.
     fn evaluate<T: WithDType>(&self, logits: &[T], outputs: usize) -> (f64, Vec<f64>) {
-        let count = self.labels.len() as f64;
+        let count = self.targets.len() as f64;
         let mut loss = 0.0;
         let mut gradient = Vec::with_capacity(logits.len());
-        for (logits, &label) in logits.chunks(outputs).zip(&self.labels) {
+        for (logits, targets) in logits.chunks(outputs).zip(&self.targets) {
             if let [logit] = logits {
                 let z = logit.to_f64();
-                let target = if label == 0 { 1.0 } else { 0.0 };
-                loss += z.max(0.0) - z * target + (-z.abs()).exp().ln_1p();
+                loss += z.max(0.0) - z * targets[0] + (-z.abs()).exp().ln_1p();
                 // Not through max(), which would hide a NaN.
                 loss = if z.is_nan() { z } else { loss };
-                gradient.push((1.0 / (1.0 + (-z).exp()) - target) / count);
+                gradient.push((1.0 / (1.0 + (-z).exp()) - targets[0]) / count);
             } else {
                 let largest = logits.iter().map(|z| z.to_f64()).fold(f64::NEG_INFINITY, f64::max);
                 let exponentials: Vec<f64> = logits.iter().map(|z| (z.to_f64() - largest).exp()).collect();
                 let sum: f64 = exponentials.iter().sum();
-                loss += sum.ln() + largest - logits[label].to_f64();
-                let share = |(i, e): (usize, f64)| (e / sum - f64::from(u8::from(i == label))) / count;
-                gradient.extend(exponentials.into_iter().enumerate().map(share));
+                let agreement: f64 = logits.iter().zip(targets).map(|(z, t)| z.to_f64() * t).sum();
+                loss += sum.ln() + largest - agreement;
+                gradient.extend(exponentials.iter().zip(targets).map(|(e, t)| (e / sum - t) / count));
             }
         }
         (loss / count, gradient)
@@ -44,13 +48,15 @@ impl CrossEntropy {
 
     fn check(&self, logits: &[usize]) -> Result<usize> {
         match logits {
-            &[batch, outputs] if batch == self.labels.len() && batch * outputs > 0 => {
-                match self.labels.iter().find(|&&label| label >= outputs.max(2)) {
-                    Some(label) => bail!("label {label} has no logit in {logits:?}"),
+            &[batch, outputs] if batch == self.targets.len() && batch * outputs > 0 => {
+                match self.targets.iter().find(|targets| targets.len() != outputs.max(2)) {
+                    Some(targets) => bail!("targets of {} labels can't meet {logits:?}", targets.len()),
                     None => Ok(outputs),
                 }
             }
-            _ => bail!("cross-entropy wants a row of logits for each of {} labels, not {logits:?}", self.labels.len()),
+            _ => {
+                bail!("cross-entropy wants a row of logits for each of {} samples, not {logits:?}", self.targets.len())
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ pub use conv::Conv2d;
 pub use dense::Dense;
 pub use depthwise::DepthwiseConv2d;
 pub use dropout::{Dropout, DropoutKey};
-pub use loss::CrossEntropy;
+pub use loss::{CrossEntropy, one_hot};
 pub use pointwise::Pointwise;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};

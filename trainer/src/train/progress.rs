@@ -75,16 +75,13 @@ impl EpochProgress {
         let Some(epoch) = state.history.last() else { return };
         let roc_auc = epoch.validation_roc_auc.map(|auc| format!(", ROC AUC {auc:.4}")).unwrap_or_default();
         let best = if state.best() == Some(epoch) { "  best so far" } else { "" };
+        // Epoch 0 takes no steps.
         let photos = f64::from(self.steps - self.first_step) * self.batch_size as f64;
+        let rate = photos / self.started.elapsed().as_secs_f64();
+        let rate = if epoch.epoch > 0 { format!("  {rate:.0} images/s") } else { String::new() };
         self.line(&format!(
-            "epoch {}/{}  loss {:.4}, accuracy {:.4}  validation: loss {:.4}, accuracy {:.4}{roc_auc}  {:.0} images/s{best}",
-            epoch.epoch,
-            self.epochs,
-            epoch.loss,
-            epoch.accuracy,
-            epoch.validation_loss,
-            epoch.validation_accuracy,
-            photos / self.started.elapsed().as_secs_f64(),
+            "epoch {}/{}  loss {:.4}, accuracy {:.4}  validation: loss {:.4}, accuracy {:.4}{roc_auc}{rate}{best}",
+            epoch.epoch, self.epochs, epoch.loss, epoch.accuracy, epoch.validation_loss, epoch.validation_accuracy,
         ));
     }
 

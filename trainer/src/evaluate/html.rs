@@ -1,0 +1,199 @@
+//! The report as one page that needs nothing else: curves, confusion matrix, calibration, groups and the worst errors.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+use anyhow::{Context, Result, anyhow};
+use base64::prelude::{BASE64_STANDARD, Engine};
+use image::ExtendedColorType;
+use image::codecs::jpeg::JpegEncoder;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::Report;
+use crate::judge::{Photo, judged};
+use crate::metrics::{self, Judged};
+use crate::photos;
+
+/// Errors on the contact sheet.
+const WORST: usize = 24;
+/// Side of a picture on it.
+const THUMBNAIL: u32 = 160;
+const LINE: RGBColor = RGBColor(31, 119, 180);
+const MARK: RGBColor = RGBColor(214, 84, 0);
+
+/// The page's text.
+///
+/// # Errors
+/// A photo of the contact sheet can't be read any more.
+pub fn page(report: &Report, model: &str, photos: &[Photo]) -> Result<String> {
+    let judged = judged(photos, &report.labels);
+    let mut body =
+        format!("<h1>{}</h1>\n<p>{} photos, {} files skipped</p>\n", escape(model), report.n, report.skipped);
+    body += &figures(report);
+    body += &confusion(report);
+    if let [positive, _] = &report.labels[..] {
+        body += &format!("<div class=\"curves\">{}</div>\n", curves(&judged)?);
+        body += &format!("<h2>Answered {}, by group</h2>\n{}", escape(positive), groups(report)?);
+    }
+    body += &worst(photos, &report.labels)?;
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{}</title>\n<style>{STYLE}</style>\n<body>\n{body}</body>\n</html>\n",
+        escape(model)
+    ))
+}
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}\
+    table{border-collapse:collapse}td,th{padding:.2rem .8rem;text-align:left;border-bottom:1px solid #ddd}\
+    td.n{text-align:right;font-variant-numeric:tabular-nums}.curves{display:flex;flex-wrap:wrap;gap:1rem}svg{max-width:100%}\
+    .sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));gap:1rem}figure{margin:0;font-size:.8rem;\
+    overflow-wrap:anywhere}figure img{width:100%;display:block}";
+
+fn figures(report: &Report) -> String {
+    let mut table = "<table>\n<tr><th>figure<th>value<th>95 % interval\n".to_owned();
+    for ((name, figure), interval) in report.figures.rows().into_iter().zip(report.intervals.rows()) {
+        let value = figure.map_or("-".to_owned(), |figure| format!("{figure:.4}"));
+        let interval = interval.map_or(String::new(), |[low, high]| format!("{low:.4} to {high:.4}"));
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "<tr><td>{name}<td class=n>{value}<td class=n>{interval}");
+    }
+    table + "</table>\n"
+}
+
+fn confusion(report: &Report) -> String {
+    let mut table = "<h2>Confusion matrix</h2>\n<table>\n<tr><th>label".to_owned();
+    report.labels.iter().for_each(|label| table += &format!("<th>answered {}", escape(label)));
+    for (label, row) in report.labels.iter().zip(&report.confusion) {
+        table += &format!("\n<tr><th>{}", escape(label));
+        row.iter().for_each(|count| table += &format!("<td class=n>{count}"));
+    }
+    table + "\n</table>\n"
+}
+
+/// ROC, precision by recall, and how often a stated probability comes true.
+fn curves(judged: &Judged<Vec<f32>>) -> Result<String> {
+    let Some(roc) = metrics::roc(&judged.probabilities, &judged.labels) else {
+        return Ok("<p>no curves: photos of both labels are needed for them</p>".to_owned());
+    };
+    let positives = judged.labels.iter().filter(|&&label| label == 0).count() as f64;
+    let negatives = judged.labels.len() as f64 - positives;
+    let roc: Vec<(f64, f64)> = roc.into_iter().map(|[rate, recall]| (rate, recall)).collect();
+    let precision = |&(rate, recall): &(f64, f64)| {
+        let found = recall * positives;
+        (recall, found / (found + rate * negatives))
+    };
+    let precisions: Vec<(f64, f64)> = roc.iter().skip(1).map(precision).collect();
+    let bins = metrics::reliability(&judged.probabilities, &judged.labels);
+    let stated: Vec<(f64, f64)> = bins.iter().map(|bin| (bin.probability, bin.share)).collect();
+    Ok([
+        chart(["ROC", "false-positive rate", "recall"], &roc, false)?,
+        chart(["Precision and recall", "recall", "precision"], &precisions, false)?,
+        chart(["Calibration", "stated probability", "share that is so"], &stated, true)?,
+    ]
+    .concat())
+}
+
+fn chart([title, x, y]: [&str; 3], points: &[(f64, f64)], diagonal: bool) -> Result<String> {
+    draw((380, 340), |area| {
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, ("sans-serif", 18))
+            .margin(10)
+            .x_label_area_size(36)
+            .y_label_area_size(44)
+            .build_cartesian_2d(0.0..1.0, 0.0..1.0)?;
+        chart.configure_mesh().x_desc(x).y_desc(y).light_line_style(WHITE).draw()?;
+        if diagonal {
+            chart.draw_series(DashedLineSeries::new([(0.0, 0.0), (1.0, 1.0)], 4, 4, BLACK.mix(0.5).into()))?;
+            chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, MARK.filled())))?;
+        }
+        chart.draw_series(LineSeries::new(points.iter().copied(), LINE.stroke_width(2)))?;
+        Ok(())
+    })
+}
+
+/// A bar for each group: the share of its photos that was answered with the first label.
+fn groups(report: &Report) -> Result<String> {
+    let count = report.groups.len();
+    let height = 40 + 18 * count as u32;
+    draw((760, height), |area| {
+        let names: Vec<String> = report.groups.iter().map(|(name, group)| format!("{name} ({})", group.n)).collect();
+        let places: Range<f64> = -0.5..count as f64 - 0.5;
+        let mut chart = ChartBuilder::on(area)
+            .margin(6)
+            .x_label_area_size(26)
+            .y_label_area_size(230)
+            .build_cartesian_2d(0.0..1.0, places)?;
+        let name = |place: &f64| {
+            let place = count as f64 - 1.0 - place;
+            names.get(place.round() as usize).filter(|_| place.fract().abs() < 1e-9).cloned().unwrap_or_default()
+        };
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .y_labels(2 * count)
+            .y_label_formatter(&name)
+            .light_line_style(WHITE)
+            .draw()?;
+        chart.draw_series(report.groups.values().enumerate().map(|(i, group)| {
+            let place = (count - 1 - i) as f64;
+            Rectangle::new([(0.0, place - 0.35), (group.positive_rate, place + 0.35)], LINE.filled())
+        }))?;
+        Ok(())
+    })
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+fn draw(size: (u32, u32), content: impl FnOnce(&Area) -> Result<(), Box<dyn std::error::Error>>) -> Result<String> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        let drawn = area.fill(&WHITE).map_err(Into::into).and_then(|()| content(&area));
+        drawn.map_err(|error| anyhow!("a chart could not be drawn: {error}"))?;
+    }
+    Ok(svg)
+}
+
+/// The answers that were most sure and wrong.
+fn worst(photos: &[Photo], labels: &[String]) -> Result<String> {
+    let mut errors: Vec<&Photo> = photos.iter().filter(|photo| photo.verdict.label != labels[photo.label]).collect();
+    let truth = |photo: &Photo| photo.verdict.probabilities[photo.label];
+    errors.sort_by(|a, b| truth(a).total_cmp(&truth(b)));
+    if errors.is_empty() {
+        return Ok("<h2>No errors</h2>\n".to_owned());
+    }
+    let mut sheet = format!("<h2>The worst of {} errors</h2>\n<div class=\"sheet\">\n", errors.len());
+    for photo in errors.into_iter().take(WORST) {
+        let name = photo.file.file_name().unwrap_or_default().to_string_lossy();
+        let _ = writeln!(
+            sheet,
+            "<figure><img alt=\"\" src=\"data:image/jpeg;base64,{}\"><figcaption>{}<br>is {}, and got {:.1} % for it\
+             </figcaption></figure>",
+            thumbnail(photo)?,
+            escape(&name),
+            escape(&labels[photo.label]),
+            100.0 * truth(photo)
+        );
+    }
+    Ok(sheet + "</div>\n")
+}
+
+/// The photo as the network sees it, stretched to a square, as JPEG in base64.
+fn thumbnail(photo: &Photo) -> Result<String> {
+    let file = || photo.file.display().to_string();
+    let picture = husky::decode::decode(&photos::read(&photo.file)?, THUMBNAIL).with_context(file)?;
+    let picture = husky::resize::resize(&picture, THUMBNAIL);
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, 85).encode(
+        picture.rgb(),
+        THUMBNAIL,
+        THUMBNAIL,
+        ExtendedColorType::Rgb8,
+    )?;
+    Ok(BASE64_STANDARD.encode(jpeg))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,91 @@
+//! A model's answers about a folder of photos with labels.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use husky::{Classifier, Verdict};
+use rayon::prelude::*;
+
+use crate::dataset::{LabelFolder, label_folders};
+use crate::metrics::Judged;
+use crate::photos::{self, Skipped};
+use crate::progress::Progress;
+
+/// A photo that was judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Photo {
+    /// Its file.
+    pub file: PathBuf,
+    /// The true label, of the model's.
+    pub label: usize,
+    /// What it belongs to: the sub-folder of its label's folder or, directly in it, the beginning of its name up to the
+    /// first `_`; without one, its label.
+    pub group: String,
+    /// The answer.
+    pub verdict: Verdict,
+}
+
+/// Judges the photos below the label folders of `folder`, or of its `validation`, in parallel, by the same code as in the
+/// browser. The result is the same for any number of threads.
+///
+/// # Errors
+/// One sentence for a folder with labels that the model does not know or without photos. A file that is no photo is only
+/// skipped.
+pub fn judge(classifier: &Classifier, folder: &Path) -> Result<(Vec<Photo>, Vec<Skipped>)> {
+    let labels = &classifier.spec().labels;
+    let validation = folder.join("validation");
+    let folder = if validation.is_dir() { &validation } else { folder };
+    let (folders, mut skipped) = label_folders(folder)?;
+    let mut files = Vec::new();
+    for folder in &folders {
+        let label = labels.iter().position(|label| *label == folder.label).with_context(|| {
+            format!(
+                "{}: the model does not know the label {:?}, only {labels:?}: rename the folder or remove it",
+                folder.path.display(),
+                folder.label
+            )
+        })?;
+        files.extend(folder.files.iter().map(|file| (folder, file, label)));
+    }
+    let progress = Progress::new("judging photos", files.len());
+    let judge = |(_, file, _): &(&LabelFolder, &PathBuf, usize)| {
+        let verdict = photos::read(file).and_then(|bytes| Ok(classifier.classify(&bytes)?));
+        progress.step();
+        verdict
+    };
+    let verdicts: Vec<Result<Verdict>> = files.par_iter().map(judge).collect();
+    drop(progress);
+    let mut judged = Vec::new();
+    for ((folder, file, label), verdict) in files.into_iter().zip(verdicts) {
+        match verdict {
+            Ok(verdict) => judged.push(Photo { file: file.clone(), label, group: group(folder, file), verdict }),
+            Err(reason) => skipped.push(Skipped { file: file.display().to_string(), reason: format!("{reason:#}") }),
+        }
+    }
+    skipped.sort_by(|a, b| a.file.cmp(&b.file));
+    if judged.is_empty() {
+        bail!("{}: no photo that can be read is there ({} files were skipped)", folder.display(), skipped.len());
+    }
+    Ok((judged, skipped))
+}
+
+/// The photos as the figures want them, of a model with these labels.
+pub fn judged(photos: &[Photo], labels: &[String]) -> Judged<Vec<f32>> {
+    let answer = |photo: &Photo| labels.iter().position(|label| *label == photo.verdict.label);
+    Judged {
+        probabilities: photos.iter().map(|photo| photo.verdict.probabilities.clone()).collect(),
+        labels: photos.iter().map(|photo| photo.label).collect(),
+        answers: photos.iter().filter_map(answer).collect(),
+    }
+}
+
+/// See [`Photo::group`].
+fn group(folder: &LabelFolder, file: &Path) -> String {
+    let below: Vec<_> =
+        file.strip_prefix(&folder.path).unwrap_or(file).iter().map(|name| name.to_string_lossy()).collect();
+    match &below[..] {
+        [sub_folder, _, ..] => sub_folder.to_string(),
+        [name] => name.split_once('_').map_or(&folder.label[..], |(prefix, _)| prefix).to_owned(),
+        [] => folder.label.clone(),
+    }
+}

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 mod steps;
 
-pub use steps::{Op, Parameters, Shape, Step, Window};
+pub use husky_engine::{Activation, Op, Padding, Parameters, Shape, Step, Window};
 
 use crate::{Error, Result};
 
@@ -94,7 +94,7 @@ pub enum Layer {
         #[serde(default = "one", skip_serializing_if = "is_one")]
         stride: u32,
         /// Whether windows reach beyond the picture.
-        #[serde(default, skip_serializing_if = "Padding::is_valid")]
+        #[serde(default, skip_serializing_if = "is_valid")]
         padding: Padding,
         /// What follows the sum.
         activation: Activation,
@@ -107,7 +107,7 @@ pub enum Layer {
         #[serde(default = "one", skip_serializing_if = "is_one")]
         stride: u32,
         /// Whether windows reach beyond the picture.
-        #[serde(default, skip_serializing_if = "Padding::is_valid")]
+        #[serde(default, skip_serializing_if = "is_valid")]
         padding: Padding,
         /// What follows the sum.
         activation: Activation,
@@ -137,33 +137,8 @@ pub enum Layer {
     },
 }
 
-/// A function of each value of a layer's output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// The value itself.
-    Linear,
-    /// `max(0, value)`.
-    Relu,
-    /// `min(6, max(0, value))`.
-    Relu6,
-}
-
-/// Whether a convolution's windows reach beyond the picture, where there are zeros.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Padding {
-    /// No: each window lies within the picture.
-    #[default]
-    Valid,
-    /// Yes: there are `ceil(length / stride)` windows along a side.
-    Same,
-}
-
-impl Padding {
-    fn is_valid(&self) -> bool {
-        *self == Self::Valid
-    }
+fn is_valid(padding: &Padding) -> bool {
+    *padding == Padding::Valid
 }
 
 fn one() -> u32 {

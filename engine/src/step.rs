@@ -1,6 +1,6 @@
 //! A network as the engine gets it: layers whose shapes and names are worked out.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The shape of what flows between layers, for one photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub struct Parameters {
 }
 
 /// A function of each value of a layer's output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// The value itself.
@@ -108,7 +108,7 @@ pub enum Activation {
 }
 
 /// Whether a convolution's windows reach beyond the picture, where there are zeros.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Padding {
     /// No: each window lies within the picture.

@@ -3,7 +3,7 @@
 use half::f16;
 use safetensors::Dtype;
 
-use crate::{Error, Result, error::printable, spec::Parameters};
+use crate::{Error, Result, spec::Parameters};
 
 /// How weights lie in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +40,18 @@ impl Precision {
         tensors
     }
 
-    /// The one whose tensors, by name, seem to be of these types.
-    pub(super) fn of<'a>(tensors: impl Iterator<Item = (&'a String, Dtype)>) -> Result<Self> {
+    /// The one whose tensors seem to be of these types; of no tensors, none.
+    pub(super) fn of(dtypes: impl Iterator<Item = Dtype>) -> Option<Self> {
         let mut precision = None;
-        for (name, dtype) in tensors {
+        for dtype in dtypes {
             precision = match (dtype, precision) {
                 (Dtype::I8, _) => Some(Self::I8),
                 (Dtype::F16, None | Some(Self::F32)) => Some(Self::F16),
-                (Dtype::F32, None) => Some(Self::F32),
-                (Dtype::F16 | Dtype::F32, known) => known,
-                (other, _) => {
-                    return Err(Error::ModelTensorType { tensor: printable(name), found: other.to_string() });
-                }
+                (_, None) => Some(Self::F32),
+                (_, known) => known,
             };
         }
-        precision.ok_or(Error::ModelNoTensors)
+        precision
     }
 }
 

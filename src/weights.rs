@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::TensorView;
 
-use file::{File, KEY, checksum, order, split_header};
+use file::{File, KEY, before_spec, checksum, order, split_header};
 pub use precision::Precision;
 use precision::{encode, quantize};
 
@@ -140,7 +140,7 @@ pub fn write(spec: &Spec, weights: &Weights, precision: Precision) -> Result<Vec
     tensors.sort_by(|(a, _), (b, _)| order((a.dtype, &a.name), (b.dtype, &b.name)));
     let spec = serde_json::to_string(spec).expect("a spec is plain data");
     let blake3 = checksum(&spec, tensors.iter().map(|(_, data)| &data[..]));
-    let husky = format!(r#"{{"format":{FORMAT},"blake3":"{blake3}","spec":{spec}}}"#);
+    let husky = before_spec(&blake3) + &spec + "}";
     let views = tensors.iter().map(|(tensor, data)| {
         let view = TensorView::new(tensor.dtype, tensor.shape.clone(), data).expect("the values fill their shape");
         (&tensor.name, view)

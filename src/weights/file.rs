@@ -109,11 +109,12 @@ impl Husky {
         if format != FORMAT {
             return Err(Error::ModelFormat(format));
         }
-        let blake3 = json::path(fields.field("blake3")).map_err(unreadable)?;
+        let blake3: String = json::path(fields.field("blake3")).map_err(unreadable)?;
         json::path(fields.field::<Object>("spec").and_then(|_| fields.end())).map_err(unreadable)?;
-        // Where it is not the last field, the checksum is not that of this.
-        let spec = text.split_once(r#""spec":"#).and_then(|(_, spec)| spec.strip_suffix('}')).unwrap_or_default();
-        Ok(Self { blake3, spec: spec.to_owned() })
+        // The checksum is that of the text, which lies as it was written.
+        let spec = text.strip_prefix(&before_spec(&blake3)).and_then(|rest| rest.strip_suffix('}'));
+        let spec = spec.ok_or_else(|| unreadable("its fields are out of order".to_owned()))?.to_owned();
+        Ok(Self { blake3, spec })
     }
 }
 
@@ -153,6 +154,11 @@ pub(super) fn split_header(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
         return Err(Error::ModelHeaderLength(length));
     }
     rest.split_at_checked(length as usize).ok_or(truncated(LENGTH as u64 + length))
+}
+
+/// What the metadata's value has before the spec; after it, a brace.
+pub(super) fn before_spec(blake3: &str) -> String {
+    format!(r#"{{"format":{FORMAT},"blake3":"{blake3}","spec":"#)
 }
 
 /// The tensors fill the data, each as long as its shape says, without gaps and in order.

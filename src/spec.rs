@@ -295,8 +295,18 @@ pub(crate) mod tests {
 
     #[test]
     fn a_spec_is_the_same_after_json() {
-        let json = serde_json::to_string(&classic()).unwrap();
-        assert_eq!(json::read::<Spec>(&json).unwrap(), classic());
+        let mut spec = classic();
+        let (padding, activation) = (Padding::Same, Activation::Relu6);
+        let layers = vec![Layer::DepthwiseConv2d { kernel: 5, stride: 2, padding, activation }];
+        spec.architecture.0.extend([
+            Layer::Conv2d { filters: 1, kernel: 2, stride: 3, padding, activation: Activation::Linear },
+            Layer::Residual { layers },
+            Layer::GlobalAveragePool2d,
+        ]);
+        spec.input.mean = [103.939, 1e-7, -0.1];
+        spec.provenance = Provenance { date: Some("2026-11-22".to_owned()), seed: u64::MAX, ..spec.provenance };
+        let json = serde_json::to_string(&spec).unwrap();
+        assert_eq!(json::read::<Spec>(&json).unwrap(), spec);
     }
 
     #[test]

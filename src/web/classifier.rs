@@ -60,18 +60,23 @@ extern "C" {
     #[derive(Clone, Debug)]
     pub type Answer;
 
+    /// The label that is answered, one of the model's.
     #[wasm_bindgen(method, getter)]
     pub fn label(this: &Answer) -> String;
 
+    /// The probability of `label`, 0 to 1.
     #[wasm_bindgen(method, getter)]
     pub fn probability(this: &Answer) -> f32;
 
+    /// The probability of every label, in the order of the model's labels.
     #[wasm_bindgen(method, getter)]
     pub fn probabilities(this: &Answer) -> Array;
 
+    /// How long judging took, with the decoding where this crate did it.
     #[wasm_bindgen(method, getter)]
     pub fn milliseconds(this: &Answer) -> f64;
 
+    /// Who decoded the photo: `husky` or `browser`.
     #[wasm_bindgen(method, getter, js_name = decodedBy)]
     pub fn decoded_by(this: &Answer) -> String;
 
@@ -80,21 +85,27 @@ extern "C" {
     #[derive(Clone, Debug)]
     pub type ModelInfo;
 
+    /// The preset's name.
     #[wasm_bindgen(method, getter)]
     pub fn name(this: &ModelInfo) -> String;
 
+    /// Of two labels, the first is the one that is looked for.
     #[wasm_bindgen(method, getter)]
     pub fn labels(this: &ModelInfo) -> Vec<String>;
 
+    /// Of two labels, the first is answered where its probability is at least this.
     #[wasm_bindgen(method, getter)]
     pub fn threshold(this: &ModelInfo) -> f32;
 
+    /// Number of trained values.
     #[wasm_bindgen(method, getter)]
     pub fn parameters(this: &ModelInfo) -> f64;
 
+    /// Size of the model file.
     #[wasm_bindgen(method, getter)]
     pub fn bytes(this: &ModelInfo) -> f64;
 
+    /// The day it was released.
     #[wasm_bindgen(method, getter)]
     pub fn date(this: &ModelInfo) -> Option<String>;
 }

@@ -50,7 +50,7 @@ impl<'a> File<'a> {
         let header = std::str::from_utf8(header).map_err(|_| Error::ModelHeaderText)?;
         let unreadable = |why| Error::ModelHeader(printable(why));
         let mut header: Object = json::read(header).map_err(unreadable)?;
-        let metadata: Option<Object> = header.take("__metadata__").map_err(unreadable)?;
+        let metadata: Option<Object> = json::path(header.take("__metadata__")).map_err(unreadable)?;
         let husky = Husky::parse(metadata.ok_or(Error::ModelMetadata)?)?;
         let tensors = header.rest().into_iter().map(Entry::read).collect::<Result<Vec<_>>>()?;
         let precision = Precision::of(tensors.iter().map(|tensor| tensor.dtype)).ok_or(Error::ModelNoTensors)?;
@@ -97,7 +97,7 @@ impl<'a> File<'a> {
 
 impl Husky {
     fn parse(mut metadata: Object) -> Result<Self> {
-        let text = metadata.take::<String>(KEY).map_err(|why| Error::ModelHeader(printable(why)))?;
+        let text = json::path(metadata.take::<String>(KEY)).map_err(|why| Error::ModelHeader(printable(why)))?;
         if let Some((key, _)) = metadata.rest().first() {
             return Err(Error::ModelMetadataKey(printable(key)));
         }
@@ -113,7 +113,7 @@ impl Husky {
         json::path(fields.field::<Object>("spec").and_then(|_| fields.end())).map_err(unreadable)?;
         // The checksum is that of the text, which lies as it was written.
         let spec = text.strip_prefix(&before_spec(&blake3)).and_then(|rest| rest.strip_suffix('}'));
-        let spec = spec.ok_or_else(|| unreadable("its fields are out of order".to_owned()))?.to_owned();
+        let spec = spec.ok_or_else(|| unreadable("it is not as husky writes it".to_owned()))?.to_owned();
         Ok(Self { blake3, spec })
     }
 }

@@ -160,7 +160,11 @@ pub enum Error {
     #[error("the model file has the tensor \"{0}\", and its network has no use for it")]
     ModelTensorUnknown(String),
     /// A tensor of another shape than the network needs.
-    #[error("the model file's tensor \"{tensor}\" has the shape [{}], and its network needs [{}]", list(found), list(expected))]
+    #[error(
+        "the model file's tensor \"{tensor}\" has the shape [{}], and its network needs [{}]",
+        list(found),
+        list(expected)
+    )]
     ModelTensorShape {
         /// The tensor.
         tensor: String,

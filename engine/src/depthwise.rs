@@ -1,10 +1,10 @@
 use fearless_simd::prelude::*;
 
+use crate::step::Window;
 use crate::{
     filters::{Finish, load},
     picture::{Layout, Picture},
 };
-use crate::step::Window;
 
 /// Neighbouring pixels that are computed together, so that a weight is loaded once for them.
 const PIXELS: usize = 4;

@@ -176,8 +176,7 @@ impl Builder<'_> {
 }
 
 fn run<S: Simd>(simd: S, layers: &[Layer], input: &Picture, buffers: &mut Buffers) -> Picture {
-    let (first, rest) =
-        layers.split_first().expect("no network or residual block does nothing");
+    let (first, rest) = layers.split_first().expect("no network or residual block does nothing");
     rest.iter().fold(first.forward(simd, input, buffers), |picture, layer| {
         let output = layer.forward(simd, &picture, buffers);
         buffers.give_back(picture.values);

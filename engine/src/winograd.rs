@@ -10,11 +10,11 @@
 
 use fearless_simd::prelude::*;
 
+use crate::step::Window;
 use crate::{
     filters::{Filters, Finish, ROWS, accumulate, largest, load, zeros},
     picture::{Buffers, Layout, Margins, Picture},
 };
-use crate::step::Window;
 
 /// Side of the picture's part that a tile reads.
 const INPUT: usize = 6;

@@ -63,7 +63,8 @@ impl Model {
     /// # Errors
     /// `model-download`, or one of the codes `model-…`.
     pub async fn fetch(url: String, progress: impl Fn(f64) + 'static) -> Loaded {
-        let known = LOADED.with_borrow(|all| all.iter().find(|(known, _)| *known == url).and_then(|(_, m)| m.upgrade()));
+        let known =
+            LOADED.with_borrow(|all| all.iter().find(|(known, _)| *known == url).and_then(|(_, m)| m.upgrade()));
         if let Some(model) = known {
             return Ok(model);
         }

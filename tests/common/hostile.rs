@@ -77,8 +77,9 @@ fn file(husky: &str, tensors: &[Tensor]) -> Vec<u8> {
     let mut data = Vec::new();
     header.pop();
     for Tensor { name, dtype, shape, data: bytes } in tensors {
-        let (start, stop) = (data.len(), data.len() + bytes.len());
-        header += &format!(r#","{name}":{{"data_offsets":[{start},{stop}],"dtype":"{dtype}","shape":{shape:?}}}"#);
+        let offsets = [data.len(), data.len() + bytes.len()];
+        let entry = serde_json::json!({ "data_offsets": offsets, "dtype": dtype, "shape": shape });
+        header += &format!(r#","{name}":{entry}"#);
         data.extend(bytes);
     }
     with_header(&(header + "}"), &data)
@@ -191,7 +192,7 @@ fn headers() -> Edits {
         ("tensor twice", r#""dense_1.weight""#, r#""dense_1.bias""#, "model-header", "`dense_1.bias` comes twice"),
         ("husky twice", r#"{"husky""#, r#"{"husky":"","husky""#, "model-header", "`husky` comes twice"),
         ("two metadata keys", r#"{"husky""#, r#"{"author":"","husky""#, "model-metadata-key", "metadata \"author\""),
-        ("another's metadata", r#"{"husky""#, r#"{"format":"pt","HUSKY""#, "model-metadata-key", "metadata \"HUSKY\""),
+        ("another's metadata", r#"{"husky""#, r#"{"format":"pt","HUSKY""#, "model-metadata-key", "metadata \"format\""),
         ("metadata a number", r#"{"husky""#, r#"{"husky":1,"HUSKY""#, "model-header", "(husky is no text)"),
         ("escapes for a terminal", r#"{"husky""#, r#"{"\u001b[2J":"","husky""#, "model-metadata-key", "\"\u{fffd}[2J\""),
         ("entry without shape", r#""shape":[1]"#, r#""size":[1]"#, "model-tensor-entry", "(shape is missing)"),
@@ -269,7 +270,7 @@ fn tensor_lists() -> TensorLists {
         ("unknown type", with(&|t| t[2].dtype = "F31"), "model-tensor-type", "is of type F31"),
         ("double precision", with(&|t| t[3].dtype = "F64"), "model-tensor-type", "is of type F64"),
         ("half of a byte", with(&|t| t[3].dtype = "F4"), "model-tensor-type", "is of type F4"),
-        ("mixed types", with(&|t| t[3] = half_tensors()[3].clone()), "model-tensor-types", "\"conv2d_1.bias\" is of type F32, and beside the others it must be F16"),
+        ("mixed types", with(&|t| t[3] = half_tensors()[3].clone()), "model-tensor-types", "\"conv2d_1.weight\" is of type F32, and beside the others it must be F16"),
         ("scale of 32 bits", with(&|t| t.insert(2, Tensor { name: "conv2d_1.zscale", ..t[0].clone() })), "model-tensor-unknown", "\"conv2d_1.zscale\""),
         ("8 bits without a scale", bytes(&|t| drop(t.remove(1))), "model-tensor-missing", "needs the tensor \"conv2d_1.scale\""),
         ("bias of 8 bits", bytes(&|t| { let bias = t.remove(2); t.insert(4, Tensor { dtype: "I8", data: vec![0], ..bias }) }), "model-tensor-types", "\"dense_1.bias\" is of type I8, and beside the others it must be F32"),

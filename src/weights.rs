@@ -153,9 +153,7 @@ pub fn write(spec: &Spec, weights: &Weights, precision: Precision) -> Result<Vec
 }
 
 fn check_finite(tensor: &str, values: &[f32]) -> Result<()> {
-    // As vectors first: the search goes value by value.
-    let largest = values.iter().fold(0, |largest, value| value.abs().to_bits().max(largest));
-    if f32::from_bits(largest).is_finite() {
+    if husky_engine::are_finite(values) {
         return Ok(());
     }
     match values.iter().position(|v| !v.is_finite()) {

@@ -11,6 +11,7 @@ mod depthwise;
 mod filters;
 mod picture;
 mod step;
+mod values;
 mod winograd;
 
 use std::sync::{Mutex, PoisonError};
@@ -26,6 +27,7 @@ use picture::{Buffers, Layout, Margins, Picture};
 use winograd::Winograd;
 
 pub use step::{Activation, Op, Padding, Parameters, Shape, Step, Window};
+pub use values::{are_finite, from_halves};
 
 /// A network ready to run.
 pub struct Network {

@@ -58,7 +58,7 @@ impl Precision {
 /// The values of a tensor's bytes; 8-bit ones without their scales.
 pub(super) fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     match dtype {
-        Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| from_half(u16::from_le_bytes(b))).collect(),
+        Dtype::F16 => husky_engine::from_halves(bytes),
         Dtype::I8 => bytes.iter().map(|&b| f32::from(b.cast_signed())).collect(),
         _ => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
     }
@@ -92,12 +92,4 @@ pub(super) fn quantize(weights: &[f32], channels: usize) -> (Vec<f32>, Vec<f32>)
     };
     let integers = weights.iter().enumerate().map(integer).collect();
     (integers, scales)
-}
-
-/// As [`f16::to_f32`], of which the compiler makes no vectors in WebAssembly.
-fn from_half(bits: u16) -> f32 {
-    // 2^112 is between the two formats' exponents.
-    let magnitude = f32::from_bits(u32::from(bits & 0x7FFF) << 13) * f32::from_bits((127 + 112) << 23);
-    let magnitude = if magnitude < 65_536.0 { magnitude.to_bits() } else { magnitude.to_bits() | 0x7F80_0000 };
-    f32::from_bits(magnitude | u32::from(bits & 0x8000) << 16)
 }

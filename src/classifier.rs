@@ -12,8 +12,8 @@ impl Classifier {
     /// # Errors
     /// One of the `Model…` variants of [`Error`](crate::Error).
     pub fn load(bytes: &[u8]) -> Result<Self> {
-        let (spec, weights) = weights::read(bytes)?;
-        let network = Network::new(&spec, weights)?;
+        let (spec, mut weights) = weights::read(bytes)?;
+        let network = Network::new(&spec.steps()?, &mut |name| weights.take(name));
         Ok(Self { spec, network })
     }
 

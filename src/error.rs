@@ -73,7 +73,7 @@ pub enum Error {
     #[error("the model file has no metadata named `husky`: it was not made by husky")]
     ModelMetadata,
     /// Metadata besides ours.
-    #[error("the model file has the metadata {0:?}, and only `husky` is read: it was not made by husky")]
+    #[error("the model file has the metadata \"{0}\", and only `husky` is read: it was not made by husky")]
     ModelMetadataKey(String),
     /// A format of another time.
     #[error("the model file has format {0}, and format 2 is read: use the version of husky that made it")]
@@ -96,7 +96,7 @@ pub enum Error {
     #[error("the model file has no weights")]
     ModelNoTensors,
     /// A tensor's entry in the header is no JSON of the right form.
-    #[error("the model file's entry for the tensor {tensor:?} can't be read ({reason})")]
+    #[error("the model file's entry for the tensor \"{tensor}\" can't be read ({reason})")]
     ModelTensorEntry {
         /// The tensor.
         tensor: String,
@@ -104,7 +104,7 @@ pub enum Error {
         reason: String,
     },
     /// A tensor of a type that is not read.
-    #[error("the model file's tensor {tensor:?} is of type {found}, and F32, F16 and I8 are read: export it again")]
+    #[error("the model file's tensor \"{tensor}\" is of type {found}, and F32, F16 and I8 are read: export it again")]
     ModelTensorType {
         /// The tensor.
         tensor: String,
@@ -113,7 +113,7 @@ pub enum Error {
     },
     /// Tensors of types that do not go together.
     #[error(
-        "the model file's tensor {tensor:?} is of type {found}, and beside the others it must be {expected}: export it again"
+        "the model file's tensor \"{tensor}\" is of type {found}, and beside the others it must be {expected}: export it again"
     )]
     ModelTensorTypes {
         /// The tensor.
@@ -124,7 +124,7 @@ pub enum Error {
         found: String,
     },
     /// A tensor's bytes and its shape do not fit.
-    #[error("the model file's tensor {tensor:?} lies in bytes {start} to {stop}, which do not fit its shape")]
+    #[error("the model file's tensor \"{tensor}\" lies in bytes {start} to {stop}, which do not fit its shape")]
     ModelTensorBytes {
         /// The tensor.
         tensor: String,
@@ -134,13 +134,13 @@ pub enum Error {
         stop: u64,
     },
     /// Two tensors share bytes.
-    #[error("the model file's tensor {0:?} overlaps the one before it")]
+    #[error("the model file's tensor \"{0}\" overlaps the one before it")]
     ModelTensorOverlap(String),
     /// Bytes that belong to no tensor.
-    #[error("the model file has unused bytes before its tensor {0:?}")]
+    #[error("the model file has unused bytes before its tensor \"{0}\"")]
     ModelTensorGap(String),
     /// The tensors' names and places are in different orders.
-    #[error("the model file's tensor {0:?} is out of order: larger types come first, then names count")]
+    #[error("the model file's tensor \"{0}\" is out of order: larger types come first, then names count")]
     ModelTensorOrder(String),
     /// The file ends within its tensors.
     #[error("the model file's tensors take {expected} bytes, and it ends after {found} of them: get it again")]
@@ -154,13 +154,17 @@ pub enum Error {
     #[error("the model file has {0} bytes after its last tensor: get it again")]
     ModelTrailing(u64),
     /// A tensor of the network is not there.
-    #[error("the model file's network needs the tensor {0:?}, and it is not there")]
+    #[error("the model file's network needs the tensor \"{0}\", and it is not there")]
     ModelTensorMissing(String),
     /// A tensor that the network has no use for.
-    #[error("the model file has the tensor {0:?}, and its network has no use for it")]
+    #[error("the model file has the tensor \"{0}\", and its network has no use for it")]
     ModelTensorUnknown(String),
     /// A tensor of another shape than the network needs.
-    #[error("the model file's tensor {tensor:?} has the shape {found:?}, and its network needs {expected:?}")]
+    #[error(
+        "the model file's tensor \"{tensor}\" has the shape [{}], and its network needs [{}]",
+        list(found),
+        list(expected)
+    )]
     ModelTensorShape {
         /// The tensor.
         tensor: String,
@@ -170,7 +174,7 @@ pub enum Error {
         found: Vec<u64>,
     },
     /// Weights given with another number of values than the network needs.
-    #[error("the tensor {tensor:?} has {found} values, and the network needs {expected}")]
+    #[error("the tensor \"{tensor}\" has {found} values, and the network needs {expected}")]
     ModelTensorLength {
         /// The tensor.
         tensor: String,
@@ -180,7 +184,10 @@ pub enum Error {
         found: usize,
     },
     /// NaN or an infinity among the weights.
-    #[error("the tensor {tensor:?} holds {value} at place {index}, and every weight must be finite: train it again")]
+    #[error(
+        "the tensor \"{tensor}\" holds {} at place {index}, and every weight must be finite: train it again",
+        if value.is_nan() { "NaN" } else { "an infinity" }
+    )]
     ModelTensorValue {
         /// The tensor.
         tensor: String,
@@ -190,7 +197,7 @@ pub enum Error {
         value: f32,
     },
     /// A weight that is too large for 16 bits.
-    #[error("the tensor {tensor:?} holds {value}, which no 16-bit float can hold: write the model with 32 bits")]
+    #[error("the tensor \"{tensor}\" holds a value that no 16-bit float can hold: write the model with 32 bits")]
     ModelHalfRange {
         /// The tensor.
         tensor: String,
@@ -201,10 +208,10 @@ pub enum Error {
     #[error("the model's answer for this photo is not a number: its weights are too large, train it again")]
     ModelAnswer,
     /// The temperature is no positive number.
-    #[error("the model file has the temperature {0}, which must be a positive number: export it again")]
+    #[error("the model file's temperature must be a positive number: export it again")]
     ModelTemperature(f32),
     /// The threshold is no probability.
-    #[error("the model file has the threshold {0}, which must lie between 0 and 1: export it again")]
+    #[error("the model file's threshold must lie between 0 and 1: export it again")]
     ModelThreshold(f32),
     /// The last layer does not give one value a label.
     #[error("the model file has {labels} labels, so its last layer must be a linear dense one with {outputs} units")]
@@ -224,7 +231,7 @@ pub enum Error {
         index: usize,
     },
     /// The same label twice.
-    #[error("the model file has the label {0:?} twice")]
+    #[error("the model file has the label \"{0}\" twice")]
     ModelLabelTwice(String),
     /// A text about the model that can't be shown.
     #[error("the model file's {0} is too long or not printable")]
@@ -310,6 +317,10 @@ impl Error {
             Self::ModelCost { .. } => "model-cost",
         }
     }
+}
+
+fn list(values: &[impl ToString]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Text from a file, fit to be shown: on one line, without control characters, and short.

@@ -20,8 +20,8 @@
 mod classifier;
 #[cfg(feature = "decode")]
 pub mod decode;
-pub mod engine;
 mod error;
+mod json;
 mod pixels;
 pub mod resize;
 pub mod spec;
@@ -32,6 +32,8 @@ pub mod weights;
 
 pub use classifier::Classifier;
 pub use error::Error;
+/// The forward pass.
+pub use husky_engine as engine;
 pub use pixels::Pixels;
 pub use spec::Spec;
 pub use verdict::{Verdict, argmax};

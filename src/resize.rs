@@ -22,5 +22,5 @@ pub fn resize(pixels: &Pixels, size: u32) -> Pixels {
     let mut target = TypedImage::<U8x3>::from_buffer(size, size, &mut rgb).expect(FITS);
     let triangle = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     Resizer::new().resize_typed(&source, &mut target, &triangle).expect(FITS);
-    Pixels::from_rgb(size, size, rgb).expect("the size is within the limits")
+    Pixels::from_rgb(size, size, rgb).unwrap_or_else(|_| panic!("{FITS}"))
 }

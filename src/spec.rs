@@ -1,19 +1,19 @@
 //! A model as data: architecture, labels, preprocessing and calibration. The model file carries it; the engine
 //! (inference) and the trainer's candle graph are both built from it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+mod read;
 mod steps;
 
-pub use steps::{Op, Parameters, Shape, Step, Window};
+pub use husky_engine::{Activation, Op, Padding, Parameters, Shape, Step, Window};
 
 use crate::{Error, Result};
 
 /// Everything about a model but its weights.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Spec {
     /// The preset's name, such as `classic`.
     pub name: String,
@@ -33,8 +33,7 @@ pub struct Spec {
 
 /// What the network is fed: `[size, size, 3]` values, `(pixel - mean) * scale` of a photo stretched to a square by the
 /// crate's one [resize](crate::resize).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Input {
     /// Width and height in pixels.
     pub size: u32,
@@ -47,7 +46,7 @@ pub struct Input {
 }
 
 /// How a photo of any shape becomes the network's square.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resize {
     /// Both sides are stretched to the square, through an antialiased triangle filter.
@@ -55,13 +54,12 @@ pub enum Resize {
 }
 
 /// Where a model comes from; shown to people, never computed with.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Provenance {
     /// The version of the crate that trained it.
     pub version: String,
     /// The day it was released, `YYYY-MM-DD`, where the training was told one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub date: Option<String>,
     /// The training's seed.
     pub seed: u64,
@@ -76,13 +74,13 @@ pub struct Provenance {
 }
 
 /// A list of layers, first to last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Architecture(pub Vec<Layer>);
 
 /// One layer, in Keras' terms. Pictures are `[height, width, channels]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Layer {
     /// A square convolution. Weights `[kernel, kernel, in, filters]`, bias `[filters]`.
     Conv2d {
@@ -91,10 +89,10 @@ pub enum Layer {
         /// Side of the window.
         kernel: u32,
         /// Pixels from one window to the next.
-        #[serde(default = "one", skip_serializing_if = "is_one")]
+        #[serde(skip_serializing_if = "is_one")]
         stride: u32,
         /// Whether windows reach beyond the picture.
-        #[serde(default, skip_serializing_if = "Padding::is_valid")]
+        #[serde(skip_serializing_if = "is_valid")]
         padding: Padding,
         /// What follows the sum.
         activation: Activation,
@@ -104,10 +102,10 @@ pub enum Layer {
         /// Side of the window: 3 or 5.
         kernel: u32,
         /// Pixels from one window to the next: 1 or 2.
-        #[serde(default = "one", skip_serializing_if = "is_one")]
+        #[serde(skip_serializing_if = "is_one")]
         stride: u32,
         /// Whether windows reach beyond the picture.
-        #[serde(default, skip_serializing_if = "Padding::is_valid")]
+        #[serde(skip_serializing_if = "is_valid")]
         padding: Padding,
         /// What follows the sum.
         activation: Activation,
@@ -137,37 +135,8 @@ pub enum Layer {
     },
 }
 
-/// A function of each value of a layer's output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// The value itself.
-    Linear,
-    /// `max(0, value)`.
-    Relu,
-    /// `min(6, max(0, value))`.
-    Relu6,
-}
-
-/// Whether a convolution's windows reach beyond the picture, where there are zeros.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Padding {
-    /// No: each window lies within the picture.
-    #[default]
-    Valid,
-    /// Yes: there are `ceil(length / stride)` windows along a side.
-    Same,
-}
-
-impl Padding {
-    fn is_valid(&self) -> bool {
-        *self == Self::Valid
-    }
-}
-
-fn one() -> u32 {
-    1
+fn is_valid(padding: &Padding) -> bool {
+    *padding == Padding::Valid
 }
 
 fn is_one(value: &u32) -> bool {
@@ -210,7 +179,7 @@ impl Spec {
         if !(2..=Self::MAX_LABELS).contains(&self.labels.len()) {
             return Err(Error::ModelLabelCount(self.labels.len()));
         }
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         for (i, label) in self.labels.iter().enumerate() {
             let printable = !label.trim().is_empty() && !label.chars().any(char::is_control);
             if !printable || label.chars().count() > Self::MAX_NAME {
@@ -268,6 +237,7 @@ impl Input {
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use super::*;
+    use crate::json;
 
     /// The article's network.
     pub(crate) fn classic() -> Spec {
@@ -325,8 +295,18 @@ pub(crate) mod tests {
 
     #[test]
     fn a_spec_is_the_same_after_json() {
-        let json = serde_json::to_string(&classic()).unwrap();
-        assert_eq!(serde_json::from_str::<Spec>(&json).unwrap(), classic());
+        let mut spec = classic();
+        let (padding, activation) = (Padding::Same, Activation::Relu6);
+        let layers = vec![Layer::DepthwiseConv2d { kernel: 5, stride: 2, padding, activation }];
+        spec.architecture.0.extend([
+            Layer::Conv2d { filters: 1, kernel: 2, stride: 3, padding, activation: Activation::Linear },
+            Layer::Residual { layers },
+            Layer::GlobalAveragePool2d,
+        ]);
+        spec.input.mean = [103.939, 1e-7, -0.1];
+        spec.provenance = Provenance { date: Some("2026-11-22".to_owned()), seed: u64::MAX, ..spec.provenance };
+        let json = serde_json::to_string(&spec).unwrap();
+        assert_eq!(json::read::<Spec>(&json).unwrap(), spec);
     }
 
     #[test]

@@ -3,23 +3,24 @@
 //! Its metadata has one key, `husky`, with the JSON `{"format":2,"blake3":"…","spec":{…}}`. The tensors are those that
 //! the [`Spec`] asks for, `NAME.weight` and `NAME.bias`, little-endian, all f32 or all f16; or the weights are 8-bit
 //! integers, each to be multiplied with its output channel's `NAME.scale`, and scales and biases are f32. Tensors of one
-//! type lie in the order of their names, larger types first, without gaps. The checksum covers the spec's JSON and the
+//! type lie in the order of their names, larger types first, without gaps, and the header lists them in this order. The checksum covers the spec's JSON and the
 //! data after the header. [`write()`] gives equal models equal files.
 
 mod file;
 mod precision;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::TensorView;
 
-use file::{File, Husky, KEY, checksum, order, split_header};
+use file::{File, KEY, before_spec, checksum, order, split_header};
 pub use precision::Precision;
 use precision::{encode, quantize};
 
 use crate::{
     Error, Result, Spec,
     error::printable,
+    json,
     spec::{Parameters, Step},
 };
 
@@ -30,9 +31,9 @@ pub const MAX_HEADER: usize = 1 << 20;
 /// The version of the format.
 pub const FORMAT: u32 = 2;
 
-/// Trained values by tensor name; shapes are the spec's. Complete and finite.
+/// Trained values by tensor name, in the order of the layers; shapes are the spec's. Complete and finite.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Weights(BTreeMap<String, Vec<f32>>);
+pub struct Weights(Vec<(String, Vec<f32>)>);
 
 impl Weights {
     /// Takes `tensors`, `NAME.weight` and `NAME.bias` of each [`Parameters`] of the spec.
@@ -40,18 +41,22 @@ impl Weights {
     /// # Errors
     /// Those of [`Spec::steps`]; [`Error::ModelTensorMissing`], [`Error::ModelTensorUnknown`],
     /// [`Error::ModelTensorLength`] and [`Error::ModelTensorValue`].
-    pub fn new(spec: &Spec, tensors: BTreeMap<String, Vec<f32>>) -> Result<Self> {
-        let steps = spec.steps()?;
-        let expected = |p: &Parameters| [(p.weight_name(), p.count() - p.bias_len()), (p.bias_name(), p.bias_len())];
-        let expected: BTreeMap<_, _> = steps.iter().flat_map(Step::parameters).flat_map(expected).collect();
-        check_names(expected.keys(), tensors.keys())?;
-        for ((name, expected), values) in expected.into_iter().zip(tensors.values()) {
-            if values.len() != expected {
-                return Err(Error::ModelTensorLength { tensor: name, expected, found: values.len() });
+    pub fn new(spec: &Spec, mut tensors: BTreeMap<String, Vec<f32>>) -> Result<Self> {
+        let mut weights = Vec::new();
+        for p in spec.steps()?.iter().flat_map(Step::parameters) {
+            for (name, expected) in [(p.weight_name(), p.count() - p.bias_len()), (p.bias_name(), p.bias_len())] {
+                let Some(values) = tensors.remove(&name) else { return Err(Error::ModelTensorMissing(name)) };
+                if values.len() != expected {
+                    return Err(Error::ModelTensorLength { tensor: name, expected, found: values.len() });
+                }
+                check_finite(&name, &values)?;
+                weights.push((name, values));
             }
-            check_finite(&name, values)?;
         }
-        Ok(Self(tensors))
+        match tensors.into_keys().next() {
+            Some(name) => Err(Error::ModelTensorUnknown(printable(name))),
+            None => Ok(Self(weights)),
+        }
     }
 
     /// The values of a tensor, row-major.
@@ -59,12 +64,16 @@ impl Weights {
     /// # Panics
     /// If the spec that these weights were made for has no such tensor.
     pub fn get(&self, name: &str) -> &[f32] {
-        &self.0[name]
+        &self.0[self.place(name)].1
     }
 
     /// As [`Weights::get`], once: so that a packed tensor need not lie in memory twice.
     pub(crate) fn take(&mut self, name: &str) -> Vec<f32> {
-        self.0.remove(name).expect("weights fit their spec, and each is taken once")
+        self.0.swap_remove(self.place(name)).1
+    }
+
+    fn place(&self, name: &str) -> usize {
+        self.0.iter().position(|(other, _)| other == name).expect("weights fit their spec, and each is taken once")
     }
 }
 
@@ -74,11 +83,12 @@ impl Weights {
 /// The `Model…` variants of [`Error`], one for each way to be wrong.
 pub fn read(bytes: &[u8]) -> Result<(Spec, Weights)> {
     let file = File::parse(bytes)?;
-    let spec: Spec = serde_json::from_str(file.spec.get()).map_err(|e| Error::ModelSpec(printable(e)))?;
+    let spec: Spec = json::read(&file.spec).map_err(|why| Error::ModelSpec(printable(why)))?;
     let steps = spec.steps()?;
     let parameters: Vec<&Parameters> = steps.iter().flat_map(Step::parameters).collect();
-    file.check_tensors(parameters.iter().flat_map(|p| file.precision.tensors(p)))?;
-    let mut tensors = BTreeMap::new();
+    let expected: Vec<_> = parameters.iter().flat_map(|p| file.precision.tensors(p)).collect();
+    file.check_tensors(&expected)?;
+    let mut tensors = Vec::new();
     for p in parameters {
         let (mut weights, bias) = (file.values(&p.weight_name()), file.values(&p.bias_name()));
         if file.precision == Precision::I8 {
@@ -89,7 +99,7 @@ pub fn read(bytes: &[u8]) -> Result<(Spec, Weights)> {
         }
         for (name, values) in [(p.weight_name(), weights), (p.bias_name(), bias)] {
             check_finite(&name, &values)?;
-            tensors.insert(name, values);
+            tensors.push((name, values));
         }
     }
     Ok((spec, Weights(tensors)))
@@ -128,9 +138,9 @@ pub fn write(spec: &Spec, weights: &Weights, precision: Precision) -> Result<Vec
         }
     }
     tensors.sort_by(|(a, _), (b, _)| order((a.dtype, &a.name), (b.dtype, &b.name)));
-    let spec = serde_json::value::to_raw_value(spec).expect("a spec is plain data");
+    let spec = serde_json::to_string(spec).expect("a spec is plain data");
     let blake3 = checksum(&spec, tensors.iter().map(|(_, data)| &data[..]));
-    let husky = serde_json::to_string(&Husky { format: FORMAT, blake3, spec }).expect("so is this");
+    let husky = before_spec(&blake3) + &spec + "}";
     let views = tensors.iter().map(|(tensor, data)| {
         let view = TensorView::new(tensor.dtype, tensor.shape.clone(), data).expect("the values fill their shape");
         (&tensor.name, view)
@@ -142,21 +152,8 @@ pub fn write(spec: &Spec, weights: &Weights, precision: Precision) -> Result<Vec
     Ok(bytes)
 }
 
-/// Exactly the tensors of the spec.
-fn check_names<'a>(expected: impl Iterator<Item = &'a String>, found: impl Iterator<Item = &'a String>) -> Result<()> {
-    let mut left: BTreeSet<_> = expected.collect();
-    for name in found {
-        if !left.remove(name) {
-            return Err(Error::ModelTensorUnknown(printable(name)));
-        }
-    }
-    left.first().map_or(Ok(()), |name| Err(Error::ModelTensorMissing((*name).clone())))
-}
-
 fn check_finite(tensor: &str, values: &[f32]) -> Result<()> {
-    // As vectors first: the search goes value by value.
-    let largest = values.iter().fold(0, |largest, value| value.abs().to_bits().max(largest));
-    if f32::from_bits(largest).is_finite() {
+    if husky_engine::are_finite(values) {
         return Ok(());
     }
     match values.iter().position(|v| !v.is_finite()) {

@@ -88,10 +88,11 @@ impl Kernel {
         let steps = spec.steps()?;
         let measured = &steps[before.len()..steps.len() - 1 - if flat { 0 } else { corner.len() }];
         let (first, last) = (&measured[0], &measured[measured.len() - 1]);
-        let with = Network::new(&spec, weights)?;
+        let with = Network::new(&steps, &mut |name| weights.get(name).to_vec());
         let (input, output, operations) = (first.input, last.output, operations(last));
         let (spec, weights) = network(&[], false)?;
-        Ok(Self { name, input, output, operations, with, without: Network::new(&spec, weights)?, picture })
+        let without = Network::new(&spec.steps()?, &mut |name| weights.get(name).to_vec());
+        Ok(Self { name, input, output, operations, with, without, picture })
     }
 }
 

@@ -11,7 +11,7 @@ use js_sys::Array;
 use wasm_bindgen::prelude::*;
 use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
 
-use super::{Failure, Request, failure::sentence, worker::Reply};
+use super::{Failure, Reply, Request, failure::sentence};
 
 /// A model is megabytes to check, a photo may be a decoding bomb, and either may come to a slow phone.
 const TIME_LIMIT: u32 = 20_000;
@@ -129,11 +129,9 @@ impl LiveWorker {
         worker.post_message(&wasm_bindgen::module())?;
         let listeners = [
             EventListener::new(&worker, "message", |event| {
-                let reply = serde_wasm_bindgen::from_value(event.unchecked_ref::<MessageEvent>().data());
-                match reply {
-                    Ok(reply) => BRIDGE.with_borrow_mut(|bridge| bridge.finish(Ok(reply))),
-                    Err(e) => died(&e.to_string()),
-                }
+                let reply: Reply = event.unchecked_ref::<MessageEvent>().data().unchecked_into();
+                let failure = Failure::read(&reply.failure());
+                BRIDGE.with_borrow_mut(|bridge| bridge.finish(failure.map_or(Ok(reply), Err)));
             }),
             EventListener::new(&worker, "error", |event| {
                 // A script that can't be loaded gives an event without a message.

@@ -190,9 +190,10 @@ fn show(widget: &Rc<Inner>, session: &Rc<Session>, stream: Stream) {
 }
 
 fn show_answer(widget: &Inner, info: &ModelInfo, answer: &Answer) {
-    let words = display::words(&info.labels, &answer.label);
+    let words = display::words(&info.labels(), &answer.label());
     let (label, probability) = display::shown(info, answer);
-    let text = format!("{words} · {} {label} · {:.0}\u{a0}ms", display::percent(probability), answer.milliseconds);
+    let time = display::fixed(answer.milliseconds() as f32, 0);
+    let text = format!("{words} · {} {label} · {time}\u{a0}ms", display::percent(probability));
     dom::part::<web_sys::Element>(&widget.root, "live").set_text_content(Some(&text));
     let class = if display::is_positive(info, answer) { "bar positive" } else { "bar" };
     let bar: web_sys::Element = dom::part(&widget.root, "live-bar");

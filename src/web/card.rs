@@ -7,7 +7,7 @@ use gloo_file::ObjectUrl;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, File, HtmlElement, HtmlImageElement, HtmlTemplateElement};
 
-use super::{Answer, DecodedBy, Failure, ModelInfo, display, dom};
+use super::{Answer, Failure, ModelInfo, display, dom};
 
 /// A photo on the page. Dropping it takes its card away and gives its thumbnail's memory back.
 pub(super) struct Card {
@@ -78,12 +78,10 @@ impl Card {
 
     /// Shows an answer.
     pub fn show_answer(&self, info: &ModelInfo, answer: &Answer) {
-        let words = display::words(&info.labels, &answer.label);
+        let words = display::words(&info.labels(), &answer.label());
         let (label, probability) = display::shown(info, answer);
-        let time = match answer.decoded_by {
-            DecodedBy::Husky => format!("{:.0}\u{a0}ms", answer.milliseconds),
-            DecodedBy::Browser => format!("{:.0}\u{a0}ms · decoded by the browser", answer.milliseconds),
-        };
+        let by = if answer.decoded_by() == "browser" { " · decoded by the browser" } else { "" };
+        let time = format!("{}\u{a0}ms{by}", display::fixed(answer.milliseconds() as f32, 0));
         let class = if display::is_positive(info, answer) { "photo positive" } else { "photo" };
         self.show(class, &words, &format!("{} {label}", display::percent(probability)), &time);
         display::fill(&dom::child(&self.element, "bar"), info, answer);

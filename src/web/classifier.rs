@@ -1,4 +1,5 @@
-use serde::{Deserialize, Serialize};
+use js_sys::{Array, Object};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::ImageData;
 
@@ -52,61 +53,119 @@ export interface HuskyError extends Error {
 }
 "#;
 
-/// The answer about one photo, with what it took.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Answer {
-    /// The label that is answered, one of the model's.
-    pub label: String,
-    /// The probability of `label`, 0 to 1.
-    pub probability: f32,
-    /// The probability of every label, in the order of the model's labels.
-    pub probabilities: Vec<f32>,
-    /// How long judging took, with the decoding where this crate did it.
-    pub milliseconds: f64,
-    /// Who decoded the photo.
-    pub decoded_by: DecodedBy,
-}
+#[wasm_bindgen]
+extern "C" {
+    /// The answer about one photo, a plain object: `interface Answer`.
+    #[wasm_bindgen(extends = Object, typescript_type = "Answer")]
+    #[derive(Clone, Debug)]
+    pub type Answer;
 
-impl Answer {
-    fn new(verdict: Verdict, start: f64, decoded_by: DecodedBy) -> Self {
-        let Verdict { label, probability, probabilities } = verdict;
-        Self { label, probability, probabilities, milliseconds: now() - start, decoded_by }
-    }
+    /// The label that is answered, one of the model's.
+    #[wasm_bindgen(method, getter)]
+    pub fn label(this: &Answer) -> String;
+
+    /// The probability of `label`, 0 to 1.
+    #[wasm_bindgen(method, getter)]
+    pub fn probability(this: &Answer) -> f32;
+
+    /// The probability of every label, in the order of the model's labels.
+    #[wasm_bindgen(method, getter)]
+    pub fn probabilities(this: &Answer) -> Array;
+
+    /// How long judging took, with the decoding where this crate did it.
+    #[wasm_bindgen(method, getter)]
+    pub fn milliseconds(this: &Answer) -> f64;
+
+    /// Who decoded the photo: `husky` or `browser`.
+    #[wasm_bindgen(method, getter, js_name = decodedBy)]
+    pub fn decoded_by(this: &Answer) -> String;
+
+    /// What a model file says about itself, a plain object: `interface ModelInfo`.
+    #[wasm_bindgen(extends = Object, typescript_type = "ModelInfo")]
+    #[derive(Clone, Debug)]
+    pub type ModelInfo;
+
+    /// The preset's name.
+    #[wasm_bindgen(method, getter)]
+    pub fn name(this: &ModelInfo) -> String;
+
+    /// Of two labels, the first is the one that is looked for.
+    #[wasm_bindgen(method, getter)]
+    pub fn labels(this: &ModelInfo) -> Vec<String>;
+
+    /// Of two labels, the first is answered where its probability is at least this.
+    #[wasm_bindgen(method, getter)]
+    pub fn threshold(this: &ModelInfo) -> f32;
+
+    /// Number of trained values.
+    #[wasm_bindgen(method, getter)]
+    pub fn parameters(this: &ModelInfo) -> f64;
+
+    /// Size of the model file.
+    #[wasm_bindgen(method, getter)]
+    pub fn bytes(this: &ModelInfo) -> f64;
+
+    /// The day it was released.
+    #[wasm_bindgen(method, getter)]
+    pub fn date(this: &ModelInfo) -> Option<String>;
 }
 
 /// Who turned a photo's bytes into pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum DecodedBy {
+pub(super) enum DecodedBy {
     /// This crate, as in training.
     Husky,
     /// The browser: camera frames, and formats that this crate does not read.
     Browser,
 }
 
-/// What a model file says about itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ModelInfo {
-    /// The preset's name.
-    pub name: String,
-    /// Of two labels, the first is the one that is looked for.
-    pub labels: Vec<String>,
-    /// Of two labels, the first is answered where its probability is at least this.
-    pub threshold: f32,
-    /// Width and height in pixels of what the network sees.
-    pub input_size: u32,
-    /// Number of trained values.
-    pub parameters: usize,
-    /// Size of the model file.
-    pub bytes: usize,
-    /// The day it was released.
-    pub date: Option<String>,
-    /// Version of the trainer.
-    pub version: String,
-    /// How many photos it was trained on, label by label.
-    pub training_photos: Vec<usize>,
+impl Answer {
+    fn new(verdict: Verdict, start: f64, decoded_by: DecodedBy) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Fields {
+            label: String,
+            probability: f32,
+            probabilities: Vec<f32>,
+            milliseconds: f64,
+            decoded_by: DecodedBy,
+        }
+        let Verdict { label, probability, probabilities } = verdict;
+        let fields = Fields { label, probability, probabilities, milliseconds: now() - start, decoded_by };
+        to_js(&fields).unchecked_into()
+    }
+}
+
+impl ModelInfo {
+    fn new(spec: &Spec, parameters: usize, bytes: usize) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Fields<'a> {
+            name: &'a str,
+            labels: &'a [String],
+            threshold: f32,
+            input_size: u32,
+            parameters: usize,
+            bytes: usize,
+            date: Option<&'a str>,
+            version: &'a str,
+            training_photos: &'a [usize],
+        }
+        let Spec { name, labels, threshold, input, provenance, .. } = spec;
+        let fields = Fields {
+            name,
+            labels,
+            threshold: *threshold,
+            input_size: input.size,
+            parameters,
+            bytes,
+            date: provenance.date.as_deref(),
+            version: &provenance.version,
+            training_photos: &provenance.training_photos,
+        };
+        to_js(&fields).unchecked_into()
+    }
 }
 
 /// A loaded model.
@@ -134,24 +193,25 @@ impl Classifier {
     ///
     /// # Errors
     /// A JavaScript error with the code `frame-length` for a picture of another size.
-    #[wasm_bindgen(unchecked_return_type = "Answer")]
-    pub fn classify(&self, picture: Vec<u8>) -> Result<JsValue, Failure> {
-        Ok(to_js(&self.judge(picture, now())?))
+    pub fn classify(&self, picture: Vec<u8>) -> Result<Answer, Failure> {
+        self.judge(picture, now())
     }
 
     /// Judges a decoded picture, such as a camera frame from a canvas.
     ///
     /// # Errors
     /// A JavaScript error with the code `photo-dimensions`.
-    #[wasm_bindgen(js_name = classifyFrame, unchecked_return_type = "Answer")]
-    pub fn classify_frame(&self, frame: &ImageData) -> Result<JsValue, Failure> {
-        Ok(to_js(&self.judge_frame(frame)?))
+    #[wasm_bindgen(js_name = classifyFrame)]
+    pub fn classify_frame(&self, frame: &ImageData) -> Result<Answer, Failure> {
+        let start = now();
+        let pixels = Pixels::from_rgba(frame.width(), frame.height(), &frame.data())?;
+        let verdict = self.classifier.classify_pixels(&pixels)?;
+        Ok(Answer::new(verdict, start, DecodedBy::Browser))
     }
 
     /// What the model file says about itself.
-    #[wasm_bindgen(unchecked_return_type = "ModelInfo")]
-    pub fn info(&self) -> JsValue {
-        to_js(&self.model_info())
+    pub fn info(&self) -> ModelInfo {
+        ModelInfo::new(self.classifier.spec(), self.parameters, self.bytes)
     }
 }
 
@@ -163,30 +223,8 @@ impl Classifier {
         Ok(Answer::new(verdict, start, DecodedBy::Husky))
     }
 
-    pub(super) fn judge_frame(&self, frame: &ImageData) -> Result<Answer, Failure> {
-        let start = now();
-        let pixels = Pixels::from_rgba(frame.width(), frame.height(), &frame.data())?;
-        let verdict = self.classifier.classify_pixels(&pixels)?;
-        Ok(Answer::new(verdict, start, DecodedBy::Browser))
-    }
-
     pub(super) fn input_size(&self) -> u32 {
         self.classifier.spec().input.size
-    }
-
-    pub(super) fn model_info(&self) -> ModelInfo {
-        let Spec { name, labels, threshold, input, provenance, .. } = self.classifier.spec().clone();
-        ModelInfo {
-            name,
-            labels,
-            threshold,
-            input_size: input.size,
-            parameters: self.parameters,
-            bytes: self.bytes,
-            date: provenance.date,
-            version: provenance.version,
-            training_photos: provenance.training_photos,
-        }
     }
 }
 

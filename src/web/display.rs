@@ -1,6 +1,6 @@
 //! Answers in words and bars, for photos and camera alike.
 
-use js_sys::Number;
+use js_sys::{JsString, Number};
 use web_sys::{Element, HtmlElement};
 
 use super::{Answer, ModelInfo, dom};
@@ -15,15 +15,16 @@ pub(super) fn words(labels: &[String], label: &str) -> String {
         return format!("Not {article} {positive}");
     }
     let mut letters = label.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    let first: JsString = letters.next().map_or_else(String::new, String::from).into();
+    format!("{}{}", first.to_upper_case(), letters.as_str())
 }
 
 /// What bar and percentage speak of: of two labels always the first, so that they agree with the threshold's tick;
 /// of more, the answered one.
-pub(super) fn shown<'a>(info: &'a ModelInfo, answer: &'a Answer) -> (&'a str, f32) {
-    match (&info.labels[..], &answer.probabilities[..]) {
-        ([first, _], [probability, _]) => (first, *probability),
-        _ => (&answer.label, answer.probability),
+pub(super) fn shown(info: &ModelInfo, answer: &Answer) -> (String, f32) {
+    match (<[String; 2]>::try_from(info.labels()), answer.probabilities().get(0).as_f64()) {
+        (Ok([first, _]), Some(probability)) => (first, probability as f32),
+        _ => (answer.label(), answer.probability()),
     }
 }
 
@@ -32,7 +33,7 @@ pub(super) fn percent(probability: f32) -> String {
     match 100.0 * probability {
         p if p > 99.9 => ">\u{a0}99.9\u{a0}%".into(),
         p if p < 0.1 => "<\u{a0}0.1\u{a0}%".into(),
-        p => format!("{p:.1}\u{a0}%"),
+        p => format!("{}\u{a0}%", fixed(p, 1)),
     }
 }
 
@@ -41,40 +42,47 @@ pub(super) fn fill(bar: &Element, info: &ModelInfo, answer: &Answer) {
     let (label, probability) = shown(info, answer);
     let tick: HtmlElement = dom::child(bar, "tick");
     set_style(&dom::child(bar, "fill"), "width", probability);
-    set_style(&tick, "left", info.threshold);
-    dom::show(&tick, info.labels.len() == 2);
-    tick.set_title(&format!("{} from {} on", words(&info.labels, label), percent(info.threshold)));
+    set_style(&tick, "left", info.threshold());
+    dom::show(&tick, info.labels().len() == 2);
+    tick.set_title(&format!("{} from {} on", words(&info.labels(), &label), percent(info.threshold())));
     dom::set(bar, "aria-label", &format!("Probability of {label}"));
-    dom::set(bar, "aria-valuenow", &format!("{:.1}", 100.0 * probability));
+    dom::set(bar, "aria-valuenow", &fixed(100.0 * probability, 1));
     dom::set(bar, "aria-valuetext", &percent(probability));
     dom::show(bar, true);
 }
 
 /// Whether the answer is the label that is looked for.
 pub(super) fn is_positive(info: &ModelInfo, answer: &Answer) -> bool {
-    info.labels.len() != 2 || answer.label == info.labels[0]
+    let labels = info.labels();
+    labels.len() != 2 || answer.label() == labels[0]
 }
 
 /// The line about the model: `Model classic · 6.6 MB · 3,304,769 parameters · 2026-11-22 · husky from 41.0 % on`.
 pub(super) fn model(info: &ModelInfo) -> String {
-    let size = match info.bytes {
-        bytes if bytes < 1_000_000 => format!("{}\u{a0}kB", bytes.div_ceil(1000)),
-        bytes => format!("{:.1}\u{a0}MB", bytes as f32 / 1e6),
+    let size = match info.bytes() as f32 {
+        bytes if bytes < 1e6 => format!("{}\u{a0}kB", fixed((bytes / 1e3).ceil(), 0)),
+        bytes => format!("{}\u{a0}MB", fixed(bytes / 1e6, 1)),
     };
-    let date = info.date.as_ref().map(|date| format!(" · {date}")).unwrap_or_default();
-    let threshold = match &info.labels[..] {
-        [positive, _] => format!(" · {positive} from {} on", percent(info.threshold)),
+    let date = info.date().map(|date| format!(" · {date}")).unwrap_or_default();
+    let threshold = match &info.labels()[..] {
+        [positive, _] => format!(" · {positive} from {} on", percent(info.threshold())),
         _ => String::new(),
     };
-    format!("Model {} · {size} · {} parameters{date}{threshold}", info.name, thousands(info.parameters))
+    format!("Model {} · {size} · {} parameters{date}{threshold}", info.name(), thousands(info.parameters()))
 }
 
 /// As `3,304,769`.
-fn thousands(number: usize) -> String {
-    Number::from(number as f64).to_locale_string("en").into()
+fn thousands(number: f64) -> String {
+    Number::from(number).to_locale_string("en").into()
+}
+
+/// With so many decimals. JavaScript's own: Rust's is 15 kB of WebAssembly.
+pub(super) fn fixed(value: f32, decimals: u8) -> String {
+    // Only more than 100 decimals are an error.
+    Number::from(value).to_fixed(decimals).map(String::from).unwrap_or_default()
 }
 
 fn set_style(element: &HtmlElement, property: &str, fraction: f32) {
     // A percentage is a value that both properties take.
-    let _ = element.style().set_property(property, &format!("{:.2}%", 100.0 * fraction));
+    let _ = element.style().set_property(property, &format!("{}%", fixed(100.0 * fraction, 2)));
 }

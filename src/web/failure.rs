@@ -1,7 +1,7 @@
 use std::fmt::Display;
 
 use js_sys::Reflect;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use crate::Error;
@@ -11,7 +11,7 @@ use crate::Error;
 /// The codes are [`Error::code`]'s and, for what only a browser can get wrong, `camera-denied`, `camera-missing`,
 /// `camera-busy`, `camera-unavailable`, `decoder-download`, `file-unreadable`, `model-download`, `panic`, `timeout` and
 /// `worker-died`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// Stays when the sentence changes.
     pub code: String,
@@ -26,6 +26,13 @@ impl Failure {
     /// A failure with this code and sentence.
     pub fn new(code: &str, message: impl Display) -> Self {
         Self { code: code.to_owned(), message: message.to_string() }
+    }
+
+    /// The one in an exception of this crate's, or in an object that one was made.
+    #[cfg(feature = "page")]
+    pub(super) fn read(object: &JsValue) -> Option<Self> {
+        let text = |name: &str| Reflect::get(object, &name.into()).ok()?.as_string();
+        Some(Self { code: text("code")?, message: text("message")? })
     }
 }
 

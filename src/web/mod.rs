@@ -44,9 +44,9 @@ pub use decoder::decode;
 pub use failure::Failure;
 #[cfg(feature = "page")]
 pub use {
-    classifier::{Answer, Classifier, DecodedBy, ModelInfo},
+    classifier::{Answer, Classifier, ModelInfo},
     widget::Widget,
-    worker::{Decoder, Request, answer},
+    worker::{Decoder, Reply, Request, answer},
 };
 
 /// Runs when the module is instantiated, on the page and in the worker.

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     rc::{Rc, Weak},
 };
 
@@ -13,7 +12,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{AbortController, Blob, ImageBitmap, ReadableStreamDefaultReader, RequestInit, Response};
 
-use super::{Answer, Failure, ModelInfo, Request, bridge, dom, failure::sentence, worker::Reply};
+use super::{Answer, Failure, ModelInfo, Reply, Request, bridge, dom, failure::sentence};
 use crate::weights;
 
 /// Seconds without a byte after which a download is given up.
@@ -29,16 +28,21 @@ pub(super) struct Model {
 /// A model's number on this page. Its end is the end of the model in the worker, and the last one's the worker's own.
 struct Id(u32);
 
-/// Everyone who waits for the same download.
-type Waiting = Vec<(oneshot::Sender<Loaded>, Box<dyn Fn(f64)>)>;
+/// Someone who waits for a download.
+struct Waiting {
+    url: String,
+    done: oneshot::Sender<Loaded>,
+    /// Hears how much of it is there.
+    progress: Box<dyn Fn(f64)>,
+}
 
 type Loaded = Result<Rc<Model>, Failure>;
 
 thread_local! {
     static NEXT_ID: Cell<u32> = const { Cell::new(0) };
     static ALIVE: Cell<u32> = const { Cell::new(0) };
-    static LOADING: RefCell<HashMap<String, Waiting>> = RefCell::default();
-    static LOADED: RefCell<HashMap<String, Weak<Model>>> = RefCell::default();
+    static LOADING: RefCell<Vec<Waiting>> = RefCell::default();
+    static LOADED: RefCell<Vec<(String, Weak<Model>)>> = RefCell::default();
 }
 
 impl Model {
@@ -48,10 +52,9 @@ impl Model {
     /// One of the codes `model-…`.
     pub async fn open(file: Blob) -> Loaded {
         let id = Id::new();
-        match bridge::send(Request::info(id.0, &file), || true).await {
-            Some(Ok(Reply::Info(info))) => Ok(Rc::new(Self { id, file, info })),
-            other => Err(unexpected(other)),
-        }
+        let reply = bridge::send(Request::info(id.0, &file), || true).await.unwrap_or_else(|| Err(misfit()))?;
+        let info = reply.info().ok_or_else(misfit)?;
+        Ok(Rc::new(Self { id, file, info }))
     }
 
     /// Downloads and checks the model at `url`, once for all elements of the page. `progress` hears how much of the
@@ -60,14 +63,16 @@ impl Model {
     /// # Errors
     /// `model-download`, or one of the codes `model-…`.
     pub async fn fetch(url: String, progress: impl Fn(f64) + 'static) -> Loaded {
-        if let Some(model) = LOADED.with_borrow(|loaded| loaded.get(&url).and_then(Weak::upgrade)) {
+        let known =
+            LOADED.with_borrow(|all| all.iter().find(|(known, _)| *known == url).and_then(|(_, m)| m.upgrade()));
+        if let Some(model) = known {
             return Ok(model);
         }
         let (done, loaded) = oneshot::channel();
         let is_first = LOADING.with_borrow_mut(|loading| {
-            let waiting = loading.entry(url.clone()).or_default();
-            waiting.push((done, Box::new(progress)));
-            waiting.len() == 1
+            let is_first = !loading.iter().any(|other| other.url == url);
+            loading.push(Waiting { url: url.clone(), done, progress: Box::new(progress) });
+            is_first
         });
         if is_first {
             // A task of its own: the first element may be gone before the others have their model.
@@ -110,17 +115,11 @@ impl Drop for Id {
 }
 
 fn answer(outcome: Option<Result<Reply, Failure>>) -> Option<Result<Answer, Failure>> {
-    match outcome? {
-        Ok(Reply::Answer(answer)) => Some(Ok(answer)),
-        other => Some(Err(unexpected(Some(other)))),
-    }
+    outcome.map(|reply| reply?.answer().ok_or_else(misfit))
 }
 
-fn unexpected(outcome: Option<Result<Reply, Failure>>) -> Failure {
-    match outcome {
-        Some(Ok(Reply::Failure(failure)) | Err(failure)) => failure,
-        _ => Failure::new("worker-died", "the classifier's parts don't fit each other: reload the page"),
-    }
+fn misfit() -> Failure {
+    Failure::new("worker-died", "the classifier's parts don't fit each other: reload the page")
 }
 
 /// Downloads a model and tells everyone who waits for it.
@@ -130,9 +129,14 @@ async fn load(url: String) {
         Err(failure) => Err(failure),
     };
     if let Ok(model) = &loaded {
-        LOADED.with_borrow_mut(|all| all.insert(url.clone(), Rc::downgrade(model)));
+        LOADED.with_borrow_mut(|all| {
+            all.retain(|(_, model)| model.strong_count() > 0);
+            all.push((url.clone(), Rc::downgrade(model)));
+        });
     }
-    for (done, _) in LOADING.with_borrow_mut(|loading| loading.remove(&url)).unwrap_or_default() {
+    let (waiting, others): (Vec<_>, _) = LOADING.take().into_iter().partition(|waiting| waiting.url == url);
+    LOADING.set(others);
+    for Waiting { done, .. } in waiting {
         // Whoever waited may be gone.
         let _ = done.send(loaded.clone());
     }
@@ -161,7 +165,7 @@ async fn download(url: &str) -> Result<Blob, Failure> {
         return Err(failed(&format!("the server answered {}", response.status())));
     }
     // Without the header, or with a compressed transfer, the bar is a guess; it is never more than full.
-    let length = response.headers().get("content-length").ok().flatten().and_then(|l| l.parse::<f64>().ok());
+    let length = response.headers().get("content-length").ok().flatten().and_then(|l| l.parse::<u64>().ok());
     let parts = Array::new();
     let mut received = 0.0;
     if let Some(body) = response.body() {
@@ -177,9 +181,9 @@ async fn download(url: &str) -> Result<Blob, Failure> {
                 // The check of the file says so better.
                 break;
             }
-            let fraction = length.map_or(0.0, |length| (received / length).min(1.0));
+            let fraction = length.map_or(0.0, |length| (received / length as f64).min(1.0));
             LOADING.with_borrow(|loading| {
-                loading.get(url).into_iter().flatten().for_each(|(_, progress)| progress(fraction));
+                loading.iter().filter(|waiting| waiting.url == url).for_each(|waiting| (waiting.progress)(fraction));
             });
         }
     }

@@ -232,7 +232,7 @@ impl Inner {
         }
         let message = match (name, kept) {
             (Some(name), Some(kept)) => {
-                format!("{name}: {}. The model {} stays in use.", failure.message, kept.info.name)
+                format!("{name}: {}. The model {} stays in use.", failure.message, kept.info.name())
             }
             (Some(name), None) => format!("{name}: {}.", failure.message),
             (None, _) => format!("{}.", failure.message),
@@ -305,20 +305,20 @@ impl Inner {
 
     /// Tells the page an answer; of a camera frame, without a file.
     pub fn answered(&self, file: Option<&File>, answer: &Answer) {
-        self.dispatch("husky-result", file, to_js(answer).unchecked_into());
+        self.dispatch("husky-result", file, answer);
     }
 
     pub fn dispatch_error(&self, file: Option<&File>, failure: &Failure) {
-        self.dispatch("husky-error", file, to_js(failure).unchecked_into());
+        self.dispatch("husky-error", file, to_js(failure).unchecked_ref());
     }
 
-    fn dispatch(&self, name: &str, file: Option<&File>, detail: Object) {
+    fn dispatch(&self, name: &str, file: Option<&File>, detail: &Object) {
         if let Some(file) = file {
-            // Setting a property of a fresh object can't fail.
-            let _ = Reflect::set(&detail, &"file".into(), file);
+            // Setting a property of an object of ours can't fail.
+            let _ = Reflect::set(detail, &"file".into(), file);
         }
         let init = CustomEventInit::new();
-        init.set_detail(&detail);
+        init.set_detail(detail);
         init.set_bubbles(true);
         init.set_composed(true);
         if let Ok(event) = CustomEvent::new_with_event_init_dict(name, &init) {

@@ -1,9 +1,8 @@
 //! The worker's side: a request comes, an answer goes. It keeps one classifier for each model that it met.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{cell::RefCell, rc::Rc};
 
 use js_sys::{Object, Uint8Array};
-use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, ImageBitmap, ImageData, OffscreenCanvas, OffscreenCanvasRenderingContext2d, WorkerGlobalScope};
@@ -48,6 +47,25 @@ extern "C" {
     #[wasm_bindgen(method, setter)]
     fn set_frame(this: &Request, frame: &ImageBitmap);
 
+    /// What the worker answers: an answer, a model's description or a failure. Empty where it forgot a model.
+    #[wasm_bindgen(extends = Object, typescript_type = "object")]
+    pub type Reply;
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn answer(this: &Reply) -> Option<Answer>;
+    #[wasm_bindgen(method, setter)]
+    fn set_answer(this: &Reply, answer: &Answer);
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn info(this: &Reply) -> Option<ModelInfo>;
+    #[wasm_bindgen(method, setter)]
+    fn set_info(this: &Reply, info: &ModelInfo);
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn failure(this: &Reply) -> JsValue;
+    #[wasm_bindgen(method, setter)]
+    fn set_failure(this: &Reply, failure: &JsValue);
+
     /// The module `husky_decoder.js`.
     #[wasm_bindgen(typescript_type = "typeof import('./husky_decoder.js')")]
     pub type Decoder;
@@ -90,18 +108,8 @@ impl Request {
     }
 }
 
-/// What the worker sends back.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Reply {
-    Answer(Answer),
-    Info(ModelInfo),
-    Forgotten,
-    Failure(Failure),
-}
-
 thread_local! {
-    static CLASSIFIERS: RefCell<HashMap<u32, Rc<Classifier>>> = RefCell::default();
+    static CLASSIFIERS: RefCell<Vec<(u32, Rc<Classifier>)>> = RefCell::default();
 }
 
 /// Why there is no answer.
@@ -122,36 +130,40 @@ impl<F: Into<Failure>> From<F> for Obstacle {
 /// # Errors
 /// What broke in the worker: it has to be replaced.
 #[wasm_bindgen]
-pub async fn answer(request: Request, decoder: Decoder) -> Result<JsValue, JsValue> {
-    match reply(&request, &decoder).await {
-        Ok(reply) => Ok(to_js(&reply)),
-        Err(Obstacle::Failure(failure)) => Ok(to_js(&Reply::Failure(failure))),
-        Err(Obstacle::Broken(exception)) => Err(exception),
+pub async fn answer(request: Request, decoder: Decoder) -> Result<Reply, JsValue> {
+    let reply: Reply = Object::new().unchecked_into();
+    match fill(&reply, &request, &decoder).await {
+        Ok(()) => {}
+        Err(Obstacle::Failure(failure)) => reply.set_failure(&to_js(&failure)),
+        Err(Obstacle::Broken(exception)) => return Err(exception),
     }
+    Ok(reply)
 }
 
-async fn reply(request: &Request, decoder: &Decoder) -> Result<Reply, Obstacle> {
+async fn fill(reply: &Reply, request: &Request, decoder: &Decoder) -> Result<(), Obstacle> {
     let frame = request.frame().map(Bitmap);
     let Some(model_file) = request.model_file() else {
-        CLASSIFIERS.with_borrow_mut(|c| c.remove(&request.model()));
-        return Ok(Reply::Forgotten);
+        CLASSIFIERS.with_borrow_mut(|known| known.retain(|(id, _)| *id != request.model()));
+        return Ok(());
     };
     let classifier = classifier(request.model(), &model_file).await?;
     if let Some(photo) = request.photo() {
-        Ok(Reply::Answer(classify(&classifier, &photo, decoder).await?))
+        reply.set_answer(&classify(&classifier, &photo, decoder).await?);
     } else if let Some(frame) = frame {
-        Ok(Reply::Answer(classifier.judge_frame(&image_data(frame)?)?))
+        reply.set_answer(&classifier.classify_frame(&image_data(frame)?)?);
     } else {
-        Ok(Reply::Info(classifier.model_info()))
+        reply.set_info(&classifier.info());
     }
+    Ok(())
 }
 
 async fn classifier(model: u32, file: &Blob) -> Result<Rc<Classifier>, Failure> {
-    if let Some(known) = CLASSIFIERS.with_borrow(|c| c.get(&model).cloned()) {
+    let known = CLASSIFIERS.with_borrow(|known| known.iter().find(|(id, _)| *id == model).map(|(_, c)| c.clone()));
+    if let Some(known) = known {
         return Ok(known);
     }
     let loaded = Rc::new(Classifier::load(&read(file, weights::MAX_FILE as f64).await?.to_vec())?);
-    CLASSIFIERS.with_borrow_mut(|c| c.insert(model, loaded.clone()));
+    CLASSIFIERS.with_borrow_mut(|known| known.push((model, loaded.clone())));
     Ok(loaded)
 }
 
@@ -167,12 +179,12 @@ async fn classify(classifier: &Classifier, photo: &Blob, decoder: &Decoder) -> R
         Ok(picture) => return Ok(classifier.judge(picture, start)?),
         Err(exception) => exception,
     };
-    match serde_wasm_bindgen::from_value::<Failure>(exception.clone()) {
-        Ok(failure) if failure.code == "photo-format" => match decode_by_browser(photo).await {
-            Ok(bitmap) => Ok(classifier.judge_frame(&image_data(bitmap)?)?),
+    match Failure::read(&exception) {
+        Some(failure) if failure.code == "photo-format" => match decode_by_browser(photo).await {
+            Ok(bitmap) => Ok(classifier.classify_frame(&image_data(bitmap)?)?),
             Err(_) => Err(failure.into()),
         },
-        Ok(failure) if failure.code != Failure::PANIC => Err(failure.into()),
+        Some(failure) if failure.code != Failure::PANIC => Err(failure.into()),
         // A panic or a trap, such as too little memory.
         _ => Err(Obstacle::Broken(exception)),
     }

@@ -1,73 +1,60 @@
 //! The file around the values: header, layout, checksum.
 
-use std::{cmp::Ordering, collections::BTreeMap, fmt, marker::PhantomData};
+use std::cmp::Ordering;
 
 use safetensors::Dtype;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{self, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
 
 use super::{
-    FORMAT, MAX_FILE, MAX_HEADER, check_names,
+    FORMAT, MAX_FILE, MAX_HEADER,
     precision::{Precision, Tensor, decode},
 };
-use crate::{Error, Result, error::printable};
+use crate::{
+    Error, Result,
+    error::printable,
+    json::{self, FromJson, Json, Object},
+};
 
 /// The metadata's one key.
 pub(super) const KEY: &str = "husky";
 /// Bytes of the header's length, which a safetensors file begins with.
 const LENGTH: usize = 8;
 
-/// The value of the metadata's key.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Husky {
-    pub(super) format: u32,
-    pub(super) blake3: String,
-    pub(super) spec: Box<RawValue>,
-}
-
-/// What tells whether the rest of [`Husky`] can be read.
-#[derive(Deserialize)]
-struct Format {
-    format: u32,
-}
-
 /// A tensor's place. 64 bits on every target, so that a bad file gives the same error everywhere.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Entry {
+    name: String,
     dtype: Dtype,
     shape: Vec<u64>,
-    data_offsets: (u64, u64),
+    start: u64,
+    stop: u64,
 }
 
 /// A file whose layout and checksum are right.
 pub(super) struct File<'a> {
-    pub(super) spec: Box<RawValue>,
+    /// JSON
+    pub(super) spec: String,
     pub(super) precision: Precision,
-    tensors: BTreeMap<String, Entry>,
+    tensors: Vec<Entry>,
     data: &'a [u8],
+}
+
+/// The value of the metadata's key.
+struct Husky {
+    blake3: String,
+    /// JSON
+    spec: String,
 }
 
 impl<'a> File<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self> {
         let (header, data) = split_header(bytes)?;
         let header = std::str::from_utf8(header).map_err(|_| Error::ModelHeaderText)?;
-        let mut header: Unique<Box<RawValue>> =
-            serde_json::from_str(header).map_err(|e| Error::ModelHeader(printable(e)))?;
-        let metadata = header.0.remove("__metadata__").ok_or(Error::ModelMetadata)?;
-        let husky = Husky::parse(&metadata)?;
-        let mut tensors = BTreeMap::new();
-        for (name, entry) in header.0 {
-            let entry: Entry = serde_json::from_str(entry.get())
-                .map_err(|e| Error::ModelTensorEntry { tensor: printable(&name), reason: printable(e) })?;
-            tensors.insert(name, entry);
-        }
-        let precision = Precision::of(tensors.iter().map(|(name, entry)| (name, entry.dtype)))?;
-        check_layout(&tensors, data.len())?;
+        let unreadable = |why| Error::ModelHeader(printable(why));
+        let mut header: Object = json::read(header).map_err(unreadable)?;
+        let metadata: Option<Object> = json::path(header.take("__metadata__")).map_err(unreadable)?;
+        let husky = Husky::parse(metadata.ok_or(Error::ModelMetadata)?)?;
+        let tensors = header.rest().into_iter().map(Entry::read).collect::<Result<Vec<_>>>()?;
+        let precision = Precision::of(tensors.iter().map(|tensor| tensor.dtype)).ok_or(Error::ModelNoTensors)?;
+        check_layout(&tensors, data.len() as u64)?;
         let found = checksum(&husky.spec, [data].into_iter());
         if found != husky.blake3 {
             return Err(Error::ModelChecksum { expected: printable(husky.blake3), found });
@@ -76,43 +63,79 @@ impl<'a> File<'a> {
     }
 
     /// The tensors are exactly those that the spec asks for.
-    pub(super) fn check_tensors(&self, expected: impl Iterator<Item = Tensor>) -> Result<()> {
-        let expected: BTreeMap<String, Tensor> = expected.map(|tensor| (tensor.name.clone(), tensor)).collect();
-        check_names(expected.keys(), self.tensors.keys())?;
-        for (Tensor { name, dtype, shape }, entry) in expected.into_values().zip(self.tensors.values()) {
-            if entry.dtype != dtype {
-                let (expected, found) = (dtype.to_string(), entry.dtype.to_string());
-                return Err(Error::ModelTensorTypes { tensor: name, expected, found });
+    pub(super) fn check_tensors(&self, expected: &[Tensor]) -> Result<()> {
+        if let Some(unknown) = self.tensors.iter().find(|found| !expected.iter().any(|e| e.name == found.name)) {
+            return Err(Error::ModelTensorUnknown(printable(&unknown.name)));
+        }
+        for Tensor { name, dtype, shape } in expected {
+            let Some(found) = self.tensor(name) else { return Err(Error::ModelTensorMissing(name.clone())) };
+            if found.dtype != *dtype {
+                let (expected, found) = (dtype.to_string(), found.dtype.to_string());
+                return Err(Error::ModelTensorTypes { tensor: name.clone(), expected, found });
             }
-            if !entry.shape.iter().copied().eq(shape.iter().map(|&n| n as u64)) {
-                return Err(Error::ModelTensorShape { tensor: name, expected: shape, found: entry.shape.clone() });
+            if !found.shape.iter().copied().eq(shape.iter().map(|&n| n as u64)) {
+                let (expected, found) = (shape.clone(), found.shape.clone());
+                return Err(Error::ModelTensorShape { tensor: name.clone(), expected, found });
             }
         }
         Ok(())
     }
 
     /// A tensor's values; 8-bit ones without their scales.
+    ///
+    /// # Panics
+    /// If the tensor is not there.
     pub(super) fn values(&self, name: &str) -> Vec<f32> {
-        let Entry { dtype, data_offsets: (start, stop), .. } = self.tensors[name];
-        let bytes = &self.data[start as usize..stop as usize];
-        decode(dtype, bytes)
+        let Entry { dtype, start, stop, .. } = *self.tensor(name).expect("the tensors were checked");
+        decode(dtype, &self.data[start as usize..stop as usize])
+    }
+
+    fn tensor(&self, name: &str) -> Option<&Entry> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
     }
 }
 
 impl Husky {
-    fn parse(metadata: &RawValue) -> Result<Self> {
-        let metadata: Unique<String> =
-            serde_json::from_str(metadata.get()).map_err(|e| Error::ModelHeader(printable(e)))?;
-        if let Some(key) = metadata.0.keys().find(|key| *key != KEY) {
+    fn parse(mut metadata: Object) -> Result<Self> {
+        let text = json::path(metadata.take::<String>(KEY)).map_err(|why| Error::ModelHeader(printable(why)))?;
+        if let Some((key, _)) = metadata.rest().first() {
             return Err(Error::ModelMetadataKey(printable(key)));
         }
-        let husky = metadata.0.get(KEY).ok_or(Error::ModelMetadata)?;
-        let unreadable = |e: serde_json::Error| Error::ModelDescription(printable(e));
-        let Format { format } = serde_json::from_str(husky).map_err(unreadable)?;
+        let text = text.ok_or(Error::ModelMetadata)?;
+        let unreadable = |why| Error::ModelDescription(printable(why));
+        let mut fields: Object = json::read(&text).map_err(unreadable)?;
+        // It tells whether the rest can be read.
+        let format = json::path(fields.field("format")).map_err(unreadable)?;
         if format != FORMAT {
             return Err(Error::ModelFormat(format));
         }
-        serde_json::from_str(husky).map_err(unreadable)
+        let blake3: String = json::path(fields.field("blake3")).map_err(unreadable)?;
+        json::path(fields.field::<Object>("spec").and_then(|_| fields.end())).map_err(unreadable)?;
+        // The checksum is that of the text, which lies as it was written.
+        let spec = text.strip_prefix(&before_spec(&blake3)).and_then(|rest| rest.strip_suffix('}'));
+        let spec = spec.ok_or_else(|| unreadable("it is not as husky writes it".to_owned()))?.to_owned();
+        Ok(Self { blake3, spec })
+    }
+}
+
+impl Entry {
+    fn read((name, json): (String, Json)) -> Result<Self> {
+        let unreadable = |why| Error::ModelTensorEntry { tensor: printable(&name), reason: printable(why) };
+        let fields = || {
+            let mut entry = Object::from_json(json)?;
+            let fields: (String, Vec<u64>, [u64; 2]) =
+                (entry.field("dtype")?, entry.field("shape")?, entry.field("data_offsets")?);
+            entry.end()?;
+            Ok(fields)
+        };
+        let (dtype, shape, [start, stop]) = json::path(fields()).map_err(unreadable)?;
+        let dtype = match &dtype[..] {
+            "F32" => Dtype::F32,
+            "F16" => Dtype::F16,
+            "I8" => Dtype::I8,
+            _ => return Err(Error::ModelTensorType { tensor: printable(name), found: printable(dtype) }),
+        };
+        Ok(Self { name, dtype, shape, start, stop })
     }
 }
 
@@ -133,16 +156,19 @@ pub(super) fn split_header(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
     rest.split_at_checked(length as usize).ok_or(truncated(LENGTH as u64 + length))
 }
 
+/// What the metadata's value has before the spec; after it, a brace.
+pub(super) fn before_spec(blake3: &str) -> String {
+    format!(r#"{{"format":{FORMAT},"blake3":"{blake3}","spec":"#)
+}
+
 /// The tensors fill the data, each as long as its shape says, without gaps and in order.
-fn check_layout(tensors: &BTreeMap<String, Entry>, data: usize) -> Result<()> {
-    let mut by_offset: Vec<_> = tensors.iter().collect();
-    by_offset.sort_by_key(|(_, entry)| entry.data_offsets);
+fn check_layout(tensors: &[Entry], data: u64) -> Result<()> {
     let mut end = 0;
-    for (name, entry) in &by_offset {
+    for Entry { name, dtype, shape, start, stop } in tensors {
         let tensor = || printable(name);
-        let size = (entry.dtype.bitsize() / 8) as u64;
-        let size = entry.shape.iter().try_fold(size, |n, &d| n.checked_mul(d));
-        let (start, stop) = entry.data_offsets;
+        let size = (dtype.bitsize() / 8) as u64;
+        let size = shape.iter().try_fold(size, |n, &d| n.checked_mul(d));
+        let (start, stop) = (*start, *stop);
         if size.is_none() || stop.checked_sub(start) != size {
             return Err(Error::ModelTensorBytes { tensor: tensor(), start, stop });
         }
@@ -154,16 +180,15 @@ fn check_layout(tensors: &BTreeMap<String, Entry>, data: usize) -> Result<()> {
         }
         end = stop;
     }
-    match end.cmp(&(data as u64)) {
-        Ordering::Less => return Err(Error::ModelTrailing(data as u64 - end)),
-        Ordering::Greater => return Err(Error::ModelTensorsCut { expected: end, found: data as u64 }),
+    match end.cmp(&data) {
+        Ordering::Less => return Err(Error::ModelTrailing(data - end)),
+        Ordering::Greater => return Err(Error::ModelTensorsCut { expected: end, found: data }),
         Ordering::Equal => {}
     }
     // The checksum does not cover names, so two tensors of one shape could change places unseen.
-    let in_order =
-        |pair: &[(&String, &Entry)]| order((pair[0].1.dtype, pair[0].0), (pair[1].1.dtype, pair[1].0)).is_lt();
-    match by_offset.windows(2).find(|pair| !in_order(pair)) {
-        Some(pair) => Err(Error::ModelTensorOrder(printable(pair[1].0))),
+    let in_order = |pair: &[Entry]| order((pair[0].dtype, &pair[0].name), (pair[1].dtype, &pair[1].name)).is_lt();
+    match tensors.windows(2).find(|pair| !in_order(pair)) {
+        Some(pair) => Err(Error::ModelTensorOrder(printable(&pair[1].name))),
         None => Ok(()),
     }
 }
@@ -174,39 +199,9 @@ pub(super) fn order(a: (Dtype, &str), b: (Dtype, &str)) -> Ordering {
 }
 
 /// BLAKE3, in hexadecimal, of the spec's JSON followed by the data.
-pub(super) fn checksum<'a>(spec: &RawValue, data: impl Iterator<Item = &'a [u8]>) -> String {
+pub(super) fn checksum<'a>(spec: &str, data: impl Iterator<Item = &'a [u8]>) -> String {
     let mut hash = blake3::Hasher::new();
-    hash.update(spec.get().as_bytes());
+    hash.update(spec.as_bytes());
     data.for_each(|part| _ = hash.update(part));
     hash.finalize().to_string()
-}
-
-/// A JSON object in which no key comes twice. serde_json's own maps keep the last and hide the others.
-struct Unique<V>(BTreeMap<String, V>);
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_map(UniqueVisitor(PhantomData))
-    }
-}
-
-struct UniqueVisitor<V>(PhantomData<V>);
-
-impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueVisitor<V> {
-    type Value = Unique<V>;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-        let mut entries = BTreeMap::new();
-        while let Some((key, value)) = map.next_entry::<String, V>()? {
-            if entries.contains_key(&key) {
-                return Err(de::Error::custom(format_args!("the key `{key}` comes twice")));
-            }
-            entries.insert(key, value);
-        }
-        Ok(Unique(entries))
-    }
 }

@@ -3,7 +3,7 @@
 use half::f16;
 use safetensors::Dtype;
 
-use crate::{Error, Result, error::printable, spec::Parameters};
+use crate::{Error, Result, spec::Parameters};
 
 /// How weights lie in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,28 +40,25 @@ impl Precision {
         tensors
     }
 
-    /// The one whose tensors, by name, seem to be of these types.
-    pub(super) fn of<'a>(tensors: impl Iterator<Item = (&'a String, Dtype)>) -> Result<Self> {
+    /// The one whose tensors seem to be of these types; of no tensors, none.
+    pub(super) fn of(dtypes: impl Iterator<Item = Dtype>) -> Option<Self> {
         let mut precision = None;
-        for (name, dtype) in tensors {
+        for dtype in dtypes {
             precision = match (dtype, precision) {
                 (Dtype::I8, _) => Some(Self::I8),
                 (Dtype::F16, None | Some(Self::F32)) => Some(Self::F16),
-                (Dtype::F32, None) => Some(Self::F32),
-                (Dtype::F16 | Dtype::F32, known) => known,
-                (other, _) => {
-                    return Err(Error::ModelTensorType { tensor: printable(name), found: other.to_string() });
-                }
+                (_, None) => Some(Self::F32),
+                (_, known) => known,
             };
         }
-        precision.ok_or(Error::ModelNoTensors)
+        precision
     }
 }
 
 /// The values of a tensor's bytes; 8-bit ones without their scales.
 pub(super) fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     match dtype {
-        Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| from_half(u16::from_le_bytes(b))).collect(),
+        Dtype::F16 => husky_engine::from_halves(bytes),
         Dtype::I8 => bytes.iter().map(|&b| f32::from(b.cast_signed())).collect(),
         _ => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
     }
@@ -95,12 +92,4 @@ pub(super) fn quantize(weights: &[f32], channels: usize) -> (Vec<f32>, Vec<f32>)
     };
     let integers = weights.iter().enumerate().map(integer).collect();
     (integers, scales)
-}
-
-/// As [`f16::to_f32`], of which the compiler makes no vectors in WebAssembly.
-fn from_half(bits: u16) -> f32 {
-    // 2^112 is between the two formats' exponents.
-    let magnitude = f32::from_bits(u32::from(bits & 0x7FFF) << 13) * f32::from_bits((127 + 112) << 23);
-    let magnitude = if magnitude < 65_536.0 { magnitude.to_bits() } else { magnitude.to_bits() | 0x7F80_0000 };
-    f32::from_bits(magnitude | u32::from(bits & 0x8000) << 16)
 }

@@ -72,14 +72,17 @@ fn husky(spec: &str, tensors: &[Tensor]) -> String {
 }
 
 fn file(husky: &str, tensors: &[Tensor]) -> Vec<u8> {
-    let mut header = serde_json::json!({ "__metadata__": { "husky": husky } });
+    // By hand: a map of serde_json's would sort the tensors.
+    let mut header = serde_json::json!({ "__metadata__": { "husky": husky } }).to_string();
     let mut data = Vec::new();
+    header.pop();
     for Tensor { name, dtype, shape, data: bytes } in tensors {
         let offsets = [data.len(), data.len() + bytes.len()];
-        header[name] = serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": offsets });
+        let entry = serde_json::json!({ "data_offsets": offsets, "dtype": dtype, "shape": shape });
+        header += &format!(r#","{name}":{entry}"#);
         data.extend(bytes);
     }
-    with_header(&header.to_string(), &data)
+    with_header(&(header + "}"), &data)
 }
 
 fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
@@ -171,7 +174,7 @@ fn files() -> Files {
         ("header cut", claim(60), "model-header", "EOF while parsing a string"),
         ("header not UTF-8", flip(utf8, 0x80), "model-header-text", "not UTF-8"),
         ("header not JSON", with_header("hello", &[]), "model-header", "expected value"),
-        ("header a list", with_header("[]", &[]), "model-header", "invalid type: sequence, expected an object"),
+        ("header a list", with_header("[]", &[]), "model-header", "can't be read (is no object)"),
         ("no metadata", bare, "model-metadata", "no metadata named `husky`"),
         ("no tensors", no_tensors, "model-no-tensors", "has no weights"),
         ("weight with one bit flipped", flip(good.len() - 1, 1), "model-checksum", "is damaged: its checksum is"),
@@ -185,19 +188,19 @@ type Edits = Vec<(&'static str, &'static str, &'static str, &'static str, &'stat
 #[rustfmt::skip] // One row a line.
 fn headers() -> Edits {
     vec![
-        ("metadata twice", r#"{"__"#, r#"{"__metadata__":{},"__"#, "model-header", "the key `__metadata__` comes twice"),
-        ("tensor twice", r#""dense_1.weight""#, r#""dense_1.bias""#, "model-header", "the key `dense_1.bias` comes twice"),
-        ("husky twice", r#"{"husky""#, r#"{"husky":"","husky""#, "model-header", "the key `husky` comes twice"),
+        ("metadata twice", r#"{"__"#, r#"{"__metadata__":{},"__"#, "model-header", "`__metadata__` comes twice"),
+        ("tensor twice", r#""dense_1.weight""#, r#""dense_1.bias""#, "model-header", "`dense_1.bias` comes twice"),
+        ("husky twice", r#"{"husky""#, r#"{"husky":"","husky""#, "model-header", "`husky` comes twice"),
         ("two metadata keys", r#"{"husky""#, r#"{"author":"","husky""#, "model-metadata-key", "metadata \"author\""),
-        ("another's metadata", r#"{"husky""#, r#"{"format":"pt","HUSKY""#, "model-metadata-key", "metadata \"HUSKY\""),
-        ("metadata a number", r#"{"husky""#, r#"{"a":1,"husky""#, "model-header", "invalid type: integer `1`, expected a string"),
+        ("another's metadata", r#"{"husky""#, r#"{"format":"pt","HUSKY""#, "model-metadata-key", "metadata \"format\""),
+        ("metadata a number", r#"{"husky""#, r#"{"husky":1,"HUSKY""#, "model-header", "(husky is no text)"),
         ("escapes for a terminal", r#"{"husky""#, r#"{"\u001b[2J":"","husky""#, "model-metadata-key", "\"\u{fffd}[2J\""),
-        ("entry without shape", r#""shape":[1]"#, r#""size":[1]"#, "model-tensor-entry", "unknown field `size`"),
-        ("entry with more", r#""shape":[1]"#, r#""shape":[1],"a":0"#, "model-tensor-entry", "unknown field `a`"),
-        ("shape twice", r#""shape":[1]"#, r#""shape":[1],"shape":[1]"#, "model-tensor-entry", "duplicate field `shape`"),
-        ("negative dimension", r#""shape":[1]"#, r#""shape":[-1]"#, "model-tensor-entry", "invalid value: integer `-1`"),
-        ("negative offset", "[224,228]", "[-4,228]", "model-tensor-entry", "invalid value: integer `-4`"),
-        ("three offsets", "[224,228]", "[224,228,232]", "model-tensor-entry", "\"dense_1.bias\" can't be read"),
+        ("entry without shape", r#""shape":[1]"#, r#""size":[1]"#, "model-tensor-entry", "(shape is missing)"),
+        ("entry with more", r#""shape":[1]"#, r#""shape":[1],"a":0"#, "model-tensor-entry", "(a is unknown)"),
+        ("shape twice", r#""shape":[1]"#, r#""shape":[1],"shape":[1]"#, "model-header", "`shape` comes twice"),
+        ("negative dimension", r#""shape":[1]"#, r#""shape":[-1]"#, "model-tensor-entry", "(shape[0] is no whole number)"),
+        ("negative offset", "[224,228]", "[-4,228]", "model-tensor-entry", "(data_offsets[0] is no whole number)"),
+        ("three offsets", "[224,228]", "[224,228,232]", "model-tensor-entry", "(data_offsets has not 2 values)"),
         ("backward offsets", "[224,228]", "[228,224]", "model-tensor-bytes", "lies in bytes 228 to 224"),
         ("shape larger than its bytes", "[3,3,3,2]", "[3,3,3,3]", "model-tensor-bytes", "lies in bytes 8 to 224"),
         ("shape that overflows", "[2,1]", "[4294967296,4294967296]", "model-tensor-bytes", "lies in bytes 228 to 236"),
@@ -206,7 +209,7 @@ fn headers() -> Edits {
         ("all in one place", "[228,236]", "[0,8]", "model-tensor-overlap", "\"dense_1.weight\" overlaps"),
         ("a hole", "[228,236]", "[232,240]", "model-tensor-gap", "unused bytes before its tensor \"dense_1.weight\""),
         ("a hole in front", r#"[0,8]"#, "[4,12]", "model-tensor-gap", "unused bytes before its tensor \"conv2d_1.bias\""),
-        ("far away", "[8,224]", "[9007199254740992,9007199254741208]", "model-tensor-gap", "unused bytes before its tensor \"dense_1.bias\""),
+        ("far away", "[8,224]", "[9007199254740992,9007199254741208]", "model-tensor-gap", "unused bytes before its tensor \"conv2d_1.weight\""),
     ]
 }
 
@@ -215,13 +218,14 @@ fn headers() -> Edits {
 fn descriptions() -> Edits {
     vec![
         ("description not JSON", r#"{"format":2"#, "format:2", "model-description", "expected ident"),
-        ("no format", r#""format":2,"#, "", "model-description", "missing field `format`"),
+        ("no format", r#""format":2,"#, "", "model-description", "(format is missing)"),
         ("format 1", r#""format":2"#, r#""format":1"#, "model-format", "has format 1"),
         ("format 3 with other fields", r#""format":2"#, r#""more":0,"format":3"#, "model-format", "has format 3"),
-        ("format a string", r#""format":2"#, r#""format":"2""#, "model-description", "invalid type: string \"2\", expected u32"),
-        ("unknown field", r#""format":2"#, r#""more":0,"format":2"#, "model-description", "unknown field `more`"),
-        ("no checksum", r#""blake3":"#, r#""sha1":"#, "model-description", "unknown field `sha1`"),
-        ("spec twice", r#""format":2"#, r#""format":2,"spec":{}"#, "model-description", "duplicate field `spec`"),
+        ("format a string", r#""format":2"#, r#""format":"2""#, "model-description", "(format is no whole number)"),
+        ("unknown field", r#""format":2"#, r#""more":0,"format":2"#, "model-description", "(more is unknown)"),
+        ("no checksum", r#""blake3":"#, r#""sha1":"#, "model-description", "(blake3 is missing)"),
+        ("spec twice", r#""format":2"#, r#""format":2,"spec":{}"#, "model-description", "`spec` comes twice"),
+        ("a space", r#""format":2"#, r#""format": 2"#, "model-description", "not as husky writes it"),
         ("wrong checksum", r#""blake3":""#, r#""blake3":"0"#, "model-checksum", "its checksum is 0"),
     ]
 }
@@ -258,20 +262,20 @@ fn tensor_lists() -> TensorLists {
         ("another rank", with(&|t| t[2].shape = vec![]), "model-tensor-shape", "has the shape []"),
         ("no values", with(&|t| (t[2].shape, t[2].data) = (vec![0], vec![])), "model-tensor-shape", "has the shape [0]"),
         ("NaN", value(f32::NAN), "model-tensor-value", "\"conv2d_1.weight\" holds NaN at place 2"),
-        ("infinity", value(f32::INFINITY), "model-tensor-value", "\"conv2d_1.weight\" holds inf at place 2"),
-        ("minus infinity", value(f32::NEG_INFINITY), "model-tensor-value", "\"conv2d_1.weight\" holds -inf at place 2"),
+        ("infinity", value(f32::INFINITY), "model-tensor-value", "\"conv2d_1.weight\" holds an infinity at place 2"),
+        ("minus infinity", value(f32::NEG_INFINITY), "model-tensor-value", "\"conv2d_1.weight\" holds an infinity at place 2"),
         ("f16 NaN", half(0x7e00), "model-tensor-value", "\"dense_1.weight\" holds NaN at place 1"),
-        ("f16 infinity", half(0x7c00), "model-tensor-value", "\"dense_1.weight\" holds inf at place 1"),
+        ("f16 infinity", half(0x7c00), "model-tensor-value", "\"dense_1.weight\" holds an infinity at place 1"),
         ("integers", with(&|t| t[2].dtype = "I32"), "model-tensor-type", "is of type I32"),
-        ("unknown type", with(&|t| t[2].dtype = "F31"), "model-tensor-entry", "unknown variant `F31`"),
+        ("unknown type", with(&|t| t[2].dtype = "F31"), "model-tensor-type", "is of type F31"),
         ("double precision", with(&|t| t[3].dtype = "F64"), "model-tensor-type", "is of type F64"),
         ("half of a byte", with(&|t| t[3].dtype = "F4"), "model-tensor-type", "is of type F4"),
-        ("mixed types", with(&|t| t[3] = half_tensors()[3].clone()), "model-tensor-types", "\"conv2d_1.bias\" is of type F32, and beside the others it must be F16"),
+        ("mixed types", with(&|t| t[3] = half_tensors()[3].clone()), "model-tensor-types", "\"conv2d_1.weight\" is of type F32, and beside the others it must be F16"),
         ("scale of 32 bits", with(&|t| t.insert(2, Tensor { name: "conv2d_1.zscale", ..t[0].clone() })), "model-tensor-unknown", "\"conv2d_1.zscale\""),
         ("8 bits without a scale", bytes(&|t| drop(t.remove(1))), "model-tensor-missing", "needs the tensor \"conv2d_1.scale\""),
         ("bias of 8 bits", bytes(&|t| { let bias = t.remove(2); t.insert(4, Tensor { dtype: "I8", data: vec![0], ..bias }) }), "model-tensor-types", "\"dense_1.bias\" is of type I8, and beside the others it must be F32"),
         ("8 bits before 32", bytes(&|t| t.swap(3, 4)), "model-tensor-order", "\"dense_1.scale\" is out of order"),
-        ("infinite scale", bytes(&|t| t[3].data.copy_from_slice(&f32::INFINITY.to_le_bytes())), "model-tensor-value", "\"dense_1.weight\" holds inf at place 0"),
+        ("infinite scale", bytes(&|t| t[3].data.copy_from_slice(&f32::INFINITY.to_le_bytes())), "model-tensor-value", "\"dense_1.weight\" holds an infinity at place 0"),
     ]
 }
 
@@ -294,15 +298,15 @@ fn specs() -> SpecEdits {
     let labels = |count: usize| format!("[{}]", (0..count).map(|i| format!("\"{i}\"")).collect::<Vec<_>>().join(","));
     let s = str::to_owned;
     vec![
-        ("nested too deep", r#""filters":2"#, format!(r#""filters":{}{}"#, "[".repeat(5000), "]".repeat(5000)), "model-spec", "recursion limit exceeded"),
-        ("unknown layer", r#""max_pool2d""#, s(r#""lstm""#), "model-spec", "unknown variant `lstm`"),
-        ("unknown activation", r#""linear""#, s(r#""tanh""#), "model-spec", "unknown variant `tanh`"),
-        ("unknown resize", r#""stretch_triangle""#, s(r#""nearest""#), "model-spec", "unknown variant `nearest`"),
-        ("unknown field", r#""labels":"#, s(r#""run":"rm","labels":"#), "model-spec", "unknown field `run`"),
-        ("unknown field of a layer", r#""units":1"#, s(r#""units":1,"bias":false"#), "model-spec", "unknown field `bias`"),
-        ("field twice", r#""name":"tiny""#, s(r#""name":"a","name":"b""#), "model-spec", "duplicate field `name`"),
-        ("no threshold", r#""threshold":0.5,"#, s(""), "model-spec", "missing field `threshold`"),
-        ("two channels", "[1.0,1.0,1.0]", s("[1.0,1.0]"), "model-spec", "invalid length 2"),
+        ("nested too deep", r#""filters":2"#, format!(r#""filters":{}{}"#, "[".repeat(5000), "]".repeat(5000)), "model-description", "recursion limit exceeded"),
+        ("unknown layer", r#""max_pool2d""#, s(r#""lstm""#), "model-spec", "(architecture[1].type is `lstm`, which is unknown)"),
+        ("unknown activation", r#""linear""#, s(r#""tanh""#), "model-spec", "(architecture[3].activation is `tanh`, which is unknown)"),
+        ("unknown resize", r#""stretch_triangle""#, s(r#""nearest""#), "model-spec", "(input.resize is `nearest`, which is unknown)"),
+        ("unknown field", r#""labels":"#, s(r#""run":"rm","labels":"#), "model-spec", "(run is unknown)"),
+        ("unknown field of a layer", r#""units":1"#, s(r#""units":1,"bias":false"#), "model-spec", "(architecture[3].bias is unknown)"),
+        ("field twice", r#""name":"tiny""#, s(r#""name":"a","name":"b""#), "model-description", "`name` comes twice"),
+        ("no threshold", r#""threshold":0.5,"#, s(""), "model-spec", "(threshold is missing)"),
+        ("two channels", "[1.0,1.0,1.0]", s("[1.0,1.0]"), "model-spec", "(input.scale has not 3 values)"),
         ("zero labels", LABELS, s("[]"), "model-label-count", "has 0 labels"),
         ("one label", LABELS, s(r#"["yes"]"#), "model-label-count", "has 1 labels"),
         ("10,001 labels", LABELS, labels(10_001), "model-label-count", "has 10001 labels"),
@@ -315,19 +319,19 @@ fn specs() -> SpecEdits {
         ("terminal commands", r#""0.1.0""#, s(r#""\u001b[2J""#), "model-text", "version is too long or not printable"),
         ("endless date", r#""seed":0"#, format!("\"date\":{:?},\"seed\":0", "9".repeat(101)), "model-text", "date is too long"),
         ("endless hash", r#""data":"""#, format!("\"data\":{:?}", "0".repeat(101)), "model-text", "data's hash is too long"),
-        ("threshold 2", r#""threshold":0.5"#, s(r#""threshold":2"#), "model-threshold", "threshold 2,"),
-        ("threshold below 0", r#""threshold":0.5"#, s(r#""threshold":-0.1"#), "model-threshold", "threshold -0.1,"),
-        ("temperature 0", r#""temperature":1.0"#, s(r#""temperature":0"#), "model-temperature", "temperature 0,"),
-        ("temperature -1", r#""temperature":1.0"#, s(r#""temperature":-1"#), "model-temperature", "temperature -1,"),
-        ("temperature 1e999", r#""temperature":1.0"#, s(r#""temperature":1e999"#), "model-spec", "number out of range"),
+        ("threshold 2", r#""threshold":0.5"#, s(r#""threshold":2"#), "model-threshold", "threshold must lie between 0 and 1"),
+        ("threshold below 0", r#""threshold":0.5"#, s(r#""threshold":-0.1"#), "model-threshold", "threshold must lie between 0 and 1"),
+        ("temperature 0", r#""temperature":1.0"#, s(r#""temperature":0"#), "model-temperature", "temperature must be a positive number"),
+        ("temperature -1", r#""temperature":1.0"#, s(r#""temperature":-1"#), "model-temperature", "temperature must be a positive number"),
+        ("temperature 1e999", r#""temperature":1.0"#, s(r#""temperature":1e999"#), "model-description", "number out of range"),
         ("temperature NaN", r#""temperature":1.0"#, s(r#""temperature":NaN"#), "model-description", "expected value"),
-        ("temperature 1e39", r#""temperature":1.0"#, s(r#""temperature":1e39"#), "model-spec", "number out of range"),
+        ("temperature 1e39", r#""temperature":1.0"#, s(r#""temperature":1e39"#), "model-temperature", "temperature must be a positive number"),
         ("input size 0", r#""size":4"#, s(r#""size":0"#), "model-input-size", "pictures of 0 pixels"),
         ("input size 100000", r#""size":4"#, s(r#""size":100000"#), "model-input-size", "pictures of 100000 pixels"),
-        ("input size -1", r#""size":4"#, s(r#""size":-1"#), "model-spec", "invalid value: integer `-1`, expected u32"),
-        ("input size 3.5", r#""size":4"#, s(r#""size":3.5"#), "model-spec", "invalid type: floating point `3.5`"),
+        ("input size -1", r#""size":4"#, s(r#""size":-1"#), "model-spec", "(input.size is no whole number)"),
+        ("input size 3.5", r#""size":4"#, s(r#""size":3.5"#), "model-spec", "(input.size is no whole number)"),
         ("scale 0", "[1.0,1.0,1.0]", s("[1.0,0.0,1.0]"), "model-normalization", "scales to zero"),
-        ("no layers", r#""architecture":["#, s(r#""architecture":[],"training":["#), "model-spec", "unknown field `training`"),
+        ("no layers", r#""architecture":["#, s(r#""architecture":[],"training":["#), "model-spec", "(training is unknown)"),
         ("257 layers", LAYERS, repeat(POOL.trim_matches(','), 256), "model-layer-count", "has 257 layers"),
         ("10,000 layers", LAYERS, repeat(POOL.trim_matches(','), 9_999), "model-layer-count", "has 10000 layers"),
         ("100,000 layers", LAYERS, repeat(DENSE, 99_999), "model-header-length", "at most 1 MiB is accepted"),
@@ -342,14 +346,14 @@ fn specs() -> SpecEdits {
         ("kernel larger than the picture", r#""kernel":3"#, s(r#""kernel":5"#), "model-layer", "layer 0 of the model file has a window larger"),
         ("pool larger than the picture", r#""kernel":3"#, s(r#""kernel":4"#), "model-layer", "layer 1 of the model file has a window larger"),
         ("dropout of everything", POOL, format!(r#"{POOL}{{"type":"dropout","percent":100}},"#), "model-layer", "layer 2 of the model file drops everything"),
-        ("dropout 300", POOL, format!(r#"{POOL}{{"type":"dropout","percent":300}},"#), "model-spec", "invalid value: integer `300`, expected u8"),
+        ("dropout 300", POOL, format!(r#"{POOL}{{"type":"dropout","percent":300}},"#), "model-spec", "(architecture[2].percent is too large)"),
         ("stride 0", r#""kernel":3"#, s(r#""kernel":3,"stride":0"#), "model-layer", "layer 0 of the model file has a window that does not move"),
         ("depthwise 4x4", POOL, format!(r#"{POOL}{{"type":"depthwise_conv2d","kernel":4,"activation":"relu6"}},"#), "model-layer", "layer 2 of the model file has a window other than 3x3 or 5x5"),
         ("depthwise of a vector", DENSE, format!(r#"{DENSE},{{"type":"depthwise_conv2d","kernel":3,"padding":"same","activation":"relu6"}}"#), "model-layer", "layer 4 of the model file needs a picture"),
         ("residual of nothing", POOL, format!(r#"{POOL}{{"type":"residual","layers":[]}},"#), "model-layer", "layer 2 of the model file has no trained layer in it"),
         ("residual of another shape", CONV, format!(r#"{{"type":"residual","layers":[{}]}},"#, CONV.trim_end_matches(',')), "model-layer", "layer 0 of the model file adds what has different shapes"),
-        ("residual without end", POOL, format!(r#"{POOL}{}{},"#, r#"{"type":"residual","layers":["#.repeat(200), "]}".repeat(200)), "model-spec", "recursion limit"),
-        ("padding of its own", r#""kernel":3"#, s(r#""kernel":3,"padding":"reflect""#), "model-spec", "unknown variant `reflect`"),
+        ("residual without end", POOL, format!(r#"{POOL}{}{},"#, r#"{"type":"residual","layers":["#.repeat(200), "]}".repeat(200)), "model-description", "recursion limit"),
+        ("padding of its own", r#""kernel":3"#, s(r#""kernel":3,"padding":"reflect""#), "model-spec", "(architecture[0].padding is `reflect`, which is unknown)"),
         ("mean of a vector", DENSE, format!(r#"{DENSE},{DENSE},{{"type":"global_average_pool2d"}}"#), "model-layer", "layer 5 of the model file needs a picture"),
         ("margins that overflow", POOL, format!(r#"{POOL}{0}{0}{{"type":"conv2d","filters":2,"kernel":65535,"padding":"same","activation":"relu"}},"#, r#"{"type":"conv2d","filters":2,"kernel":1,"activation":"relu"},"#), "model-cost", "layer 4 of the model file needs more"),
         ("stride that overflows", POOL, format!(r#"{{"type":"conv2d","filters":2,"kernel":3,"stride":4294967295,"padding":"same","activation":"relu"}},{POOL}"#), "model-layer", "layer 2 of the model file has a window larger"),

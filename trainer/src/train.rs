@@ -1,32 +1,28 @@
 //! `husky train`: the training loop and the run's folder.
 
 mod progress;
+mod setup;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use candle_nn::Optimizer as _;
-use husky::spec::Provenance;
+use husky::Spec;
 use husky::weights::Precision;
-use husky::{Classifier, Spec};
 use indicatif::HumanCount;
 
 use self::progress::EpochProgress;
-use crate::backbone;
 use crate::calibrate;
 use crate::checkpoint::{self, Epoch, State};
 use crate::config::Config;
 use crate::curves;
 use crate::dataset::{self, Dataset};
-use crate::files::{self, csv_bytes, write_atomically};
-use crate::head;
-use crate::loader::{self, Batch, Loader};
+use crate::files::{csv_bytes, write_atomically};
+use crate::loader::{Batch, Loader};
 use crate::metrics;
-use crate::model_file;
-use crate::network::{Frozen, Gradients, Network};
+use crate::network::{Gradients, Network};
 use crate::ops::{DropoutKey, one_hot};
 use crate::optimizer::Optimizer;
 
@@ -109,155 +105,7 @@ struct Validation {
     threshold: f32,
 }
 
-impl<'a> Run<'a> {
-    /// A new run. Nothing is written before recipe and data are found good.
-    fn start(folder: &'a Path, mut config: Config) -> Result<Self> {
-        config.check()?;
-        let file = folder.join("config.toml");
-        if file.exists() {
-            bail!(
-                "{}: holds a run already; go on with it by `husky train --resume {0}`, or name another folder",
-                folder.display()
-            );
-        }
-        files::remove_leftovers(folder);
-        let free = !folder.exists() || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-        ensure!(free, "{}: is not an empty folder: name another with --out", folder.display());
-        // From wherever the run is resumed, the data is found.
-        config.data = fs::canonicalize(&config.data)
-            .with_context(|| format!("{}: the data folder cannot be read", config.data.display()))?;
-        if let Some(path) = &mut config.backbone {
-            *path =
-                fs::canonicalize(&path).with_context(|| format!("{}: the backbone cannot be read", path.display()))?;
-        }
-        let among_labels = || {
-            let above = std::path::absolute(folder)?.parent().map(fs::canonicalize);
-            anyhow::Ok(above.is_some_and(|above| above.is_ok_and(|above| above == config.data)))
-        };
-        ensure!(
-            config.data.join("training").is_dir() || !among_labels()?,
-            "{}: lies among the folders of the labels and would be taken for one: name another with --out",
-            folder.display()
-        );
-        let toml = config.to_toml()?;
-        let mut run = Self::new(folder, config)?;
-        fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
-        // First, since with it alone the run can go on.
-        write_atomically(&file, toml.as_bytes())?;
-        run.report_skipped()?;
-        run.begin()?;
-        Ok(run)
-    }
-
-    /// A run from its last checkpoint or, where it was stopped before the first, from its beginning.
-    fn resume(folder: &'a Path) -> Result<Self> {
-        let file = folder.join("config.toml");
-        ensure!(file.exists(), "{}: no run is there: name the folder that was given to --out", folder.display());
-        files::remove_leftovers(folder);
-        let mut run = Self::new(folder, Config::read(&file)?)?;
-        run.report_skipped()?;
-        let path = folder.join("checkpoint.safetensors");
-        if path.exists() {
-            run.average = run.averaged().then(|| run.network.twin()).transpose()?;
-            let saved = checkpoint::load(&path, &run.network, run.average.as_ref(), &mut run.optimizer)?;
-            ensure!(
-                run.state.config.steps_alike(&saved.config),
-                "{}: was changed since the run began: put back all but data, epochs, patience and desired_accuracy, or train anew with --config and --out",
-                file.display()
-            );
-            ensure!(
-                saved.photos_sha256 == run.spec.provenance.data,
-                "{}: the photos changed since the run began; train anew with another --out",
-                run.state.config.data.display()
-            );
-            run.state = State { config: run.state.config, ..saved };
-        } else {
-            run.begin()?;
-        }
-        Ok(run)
-    }
-
-    fn new(folder: &'a Path, mut config: Config) -> Result<Self> {
-        let options = dataset::Options {
-            seed: config.seed,
-            validation_fraction: config.validation_fraction,
-            positive: config.positive.clone(),
-            detail: config.detail,
-        };
-        let size = config.size.unwrap_or(config.preset.input().size);
-        let data = Dataset::open(&config.data, size, &options)?;
-        if config.steps_per_epoch == 0 {
-            config.steps_per_epoch = data.training.len().div_ceil(config.batch_size) as u32;
-        }
-        let mut spec = config.preset.spec(data.labels.clone(), config.size);
-        spec.provenance = Provenance {
-            version: env!("CARGO_PKG_VERSION").into(),
-            date: config.date.clone(),
-            seed: config.seed,
-            epoch: 0,
-            data: data.manifest_sha256(),
-            training_photos: data.training.counts(),
-            validation_photos: data.validation.counts(),
-        };
-        let mut tensors = Network::fresh(&spec, config.seed)?;
-        if let Some(path) = &config.backbone {
-            tensors.extend(backbone::load(path, config.preset, &spec)?);
-        }
-        let frozen = Frozen { layers: config.frozen_layers, statistics: config.backbone.is_some() };
-        let network = Network::new(&spec, tensors, frozen).context("--frozen-layers")?;
-        let parameters = network.parameters().values().cloned().collect();
-        let mut optimizer = Optimizer::new(parameters, config.optimizer_settings())?;
-        let depths = network.depths();
-        let last = depths.iter().copied().max().unwrap_or_default();
-        optimizer.factors = depths.iter().map(|depth| config.layer_decay.powi((last - depth) as i32)).collect();
-        let teachers = config.teacher.iter().map(|path| teacher(path, &spec)).collect::<Result<_>>()?;
-        let state = State::new(config, spec.provenance.data.clone());
-        let loader = Loader::new(loader::Options {
-            seed: state.config.seed,
-            batch_size: state.config.batch_size,
-            input: spec.input.clone(),
-            augmentation: Some(state.config.augmentation),
-            detail: state.config.detail,
-            teachers,
-        })?;
-        Ok(Self { folder, data, loader, spec, network, average: None, optimizer, state })
-    }
-
-    /// What precedes the first step.
-    fn begin(&mut self) -> Result<()> {
-        if self.state.config.backbone.is_none() {
-            self.average = self.averaged().then(|| self.network.twin()).transpose()?;
-            return Ok(());
-        }
-        // The backbone with a fitted last layer is epoch 0: what the others have to be better than.
-        let fit = head::fit(&self.network, &self.data.training, &self.loader)?;
-        self.average = self.averaged().then(|| self.network.twin()).transpose()?;
-        let accuracy = count_correct(&fit.logits, &fit.labels) as f64 / fit.labels.len() as f64;
-        let validation = self.validate()?;
-        self.state.epoch = 0;
-        self.finish_epoch(fit.loss, accuracy, &validation)?;
-        EpochProgress::new(&self.state).epoch(&self.state);
-        Ok(())
-    }
-
-    fn averaged(&self) -> bool {
-        self.state.config.ema > 0.0
-    }
-
-    /// The network that is judged and kept.
-    fn judged(&self) -> &Network {
-        self.average.as_ref().unwrap_or(&self.network)
-    }
-
-    fn report_skipped(&self) -> Result<()> {
-        let skipped = &self.data.skipped;
-        let report = self.folder.join("skipped.csv");
-        if !skipped.is_empty() {
-            eprintln!("files skipped: {}, listed in {}", skipped.len(), report.display());
-        }
-        write_atomically(&report, &csv_bytes(&["file", "reason"], skipped)?)
-    }
-
+impl Run<'_> {
     /// The training loop.
     fn train(mut self) -> Result<ExitCode> {
         // Not before: while photos are read there is nothing to save, and Ctrl-C may just end it.
@@ -399,6 +247,11 @@ impl<'a> Run<'a> {
         self.save()
     }
 
+    /// The network that is judged and kept.
+    fn judged(&self) -> &Network {
+        self.average.as_ref().unwrap_or(&self.network)
+    }
+
     fn save(&self) -> Result<()> {
         let path = self.folder.join("checkpoint.safetensors");
         checkpoint::save(&path, &self.state, &self.network, self.average.as_ref(), &self.optimizer)
@@ -420,19 +273,6 @@ impl<'a> Run<'a> {
             )
         })
     }
-}
-
-/// The model at `path`, which has to know the same labels.
-fn teacher(path: &Path, spec: &Spec) -> Result<Classifier> {
-    let teacher = model_file::load(path)?;
-    let labels = &teacher.spec().labels;
-    ensure!(
-        *labels == spec.labels,
-        "{}: knows the labels {labels:?} and can't teach {:?}",
-        path.display(),
-        spec.labels
-    );
-    Ok(teacher)
 }
 
 /// Gives the share `smoothing` of each row to all its labels alike (Szegedy et al. 2016).

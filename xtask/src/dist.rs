@@ -1,7 +1,7 @@
 //! The folder that any static host can serve: `www`, the browser's build of the classifier and the models.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -152,7 +152,7 @@ pub fn target_folder() -> Result<PathBuf> {
 /// # Errors
 /// The module is none of `wasm-bindgen`'s, or `out` cannot be written.
 pub fn bind(module: &Path, name: &str, out: &Path) -> Result<()> {
-    wasm_bindgen_cli_support::Bindgen::new()
+    let mut output = wasm_bindgen_cli_support::Bindgen::new()
         .input_path(module)
         .out_name(name)
         .web(true)?
@@ -161,8 +161,18 @@ pub fn bind(module: &Path, name: &str, out: &Path) -> Result<()> {
         .omit_default_module_path(false)
         .remove_name_section(true)
         .remove_producers_section(true)
-        .generate(out)
-        .with_context(|| format!("wasm-bindgen cannot read {}", module.display()))
+        .generate_output()
+        .with_context(|| format!("wasm-bindgen cannot read {}", module.display()))?;
+    // What the module takes from the script is named with hashes, which no compression makes shorter.
+    let names: BTreeSet<String> = output.wasm().imports.iter().map(|import| import.name.clone()).collect();
+    let short: BTreeMap<String, String> = names.into_iter().zip((0..).map(|i| format!("i{i}"))).collect();
+    for import in output.wasm_mut().imports.iter_mut() {
+        import.name.clone_from(&short[&import.name]);
+    }
+    output.emit(out)?;
+    let script = out.join(format!("{name}.js"));
+    let text = fs::read_to_string(&script)?;
+    Ok(fs::write(&script, short.iter().fold(text, |text, (long, short)| text.replace(long, short)))?)
 }
 
 /// Copies the files of the repository in `from`; a folder that is not there has none.

@@ -10,11 +10,11 @@
 
 use fearless_simd::prelude::*;
 
-use super::{
+use crate::step::Window;
+use crate::{
     filters::{Filters, Finish, ROWS, accumulate, largest, load, zeros},
     picture::{Buffers, Layout, Margins, Picture},
 };
-use crate::spec::Window;
 
 /// Side of the picture's part that a tile reads.
 const INPUT: usize = 6;
@@ -30,7 +30,7 @@ const TILES: usize = 24;
 /// Input channels from which on the transforms cost less than the products they save.
 const CHANNELS: usize = 16;
 
-pub(super) struct Winograd {
+pub(crate) struct Winograd {
     /// The transformed weights of each place.
     places: Vec<Filters>,
     finish: Finish,
@@ -39,12 +39,12 @@ pub(super) struct Winograd {
 
 impl Winograd {
     /// Whether it can take the place of a direct convolution, and be faster.
-    pub(super) fn fits(window: Window, channels: usize) -> bool {
+    pub(crate) fn fits(window: Window, channels: usize) -> bool {
         window.kernel == KERNEL && window.stride == 1 && channels >= CHANNELS
     }
 
     /// The margins for whole tiles.
-    pub(super) fn margins(window: Window, height: usize, width: usize) -> Margins {
+    pub(crate) fn margins(window: Window, height: usize, width: usize) -> Margins {
         let side = |length: usize| {
             let [before, after] = window.margins(length);
             let sums = before + length + after + 1 - KERNEL;
@@ -54,7 +54,7 @@ impl Winograd {
     }
 
     /// Transforms `weights`, `[3, 3, channels, filters]`.
-    pub(super) fn new(
+    pub(crate) fn new(
         lanes: usize,
         weights: &[f32],
         finish: Finish,
@@ -80,7 +80,7 @@ impl Winograd {
     }
 
     #[inline(always)]
-    pub(super) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture, buffers: &mut Buffers) {
+    pub(crate) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture, buffers: &mut Buffers) {
         let (from, to) = (input.layout, output.layout);
         let side = if self.pool { OUTPUT / 2 } else { OUTPUT };
         let (down, across) = (to.height.div_ceil(side), to.width.div_ceil(side));

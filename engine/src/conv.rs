@@ -1,6 +1,6 @@
 use fearless_simd::prelude::*;
 
-use super::{
+use crate::{
     filters::{Filters, Finish, ROWS, VECTORS, accumulate, largest, zeros},
     picture::{Layout, Picture},
 };
@@ -11,12 +11,12 @@ const BAND: usize = 16;
 
 /// A direct convolution of any window, with bias, activation and 2x2 max pool: products of the window's rows, each of
 /// which lies in one piece, its pixels' channels one after the other. With a window of one pixel it is a plain product.
-pub(super) struct Conv {
-    pub(super) filters: Filters,
-    pub(super) finish: Finish,
-    pub(super) kernel: usize,
-    pub(super) stride: usize,
-    pub(super) pool: bool,
+pub(crate) struct Conv {
+    pub(crate) filters: Filters,
+    pub(crate) finish: Finish,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) pool: bool,
 }
 
 /// Where a tile reads and writes.
@@ -31,7 +31,7 @@ struct Tile {
 
 impl Conv {
     #[inline(always)]
-    pub(super) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
+    pub(crate) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
         let (from, to) = (input.layout, output.layout);
         let (run, pitch) = (self.kernel * from.depth, from.pitch());
         let pixels = to.height * to.width;

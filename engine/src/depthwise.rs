@@ -1,16 +1,16 @@
 use fearless_simd::prelude::*;
 
-use super::{
+use crate::step::Window;
+use crate::{
     filters::{Finish, load},
     picture::{Layout, Picture},
 };
-use crate::spec::Window;
 
 /// Neighbouring pixels that are computed together, so that a weight is loaded once for them.
 const PIXELS: usize = 4;
 
 /// A convolution of each channel by itself, with bias and activation.
-pub(super) struct Depthwise {
+pub(crate) struct Depthwise {
     window: Window,
     /// `[blocks, kernel, kernel, lanes]`, where a block is a vector of channels. What is missing in the last is zero.
     weights: Vec<f32>,
@@ -19,7 +19,7 @@ pub(super) struct Depthwise {
 
 impl Depthwise {
     /// `weights` are `[kernel, kernel, channels]`.
-    pub(super) fn new(lanes: usize, window: Window, weights: &[f32], finish: Finish, output: &Layout) -> Self {
+    pub(crate) fn new(lanes: usize, window: Window, weights: &[f32], finish: Finish, output: &Layout) -> Self {
         let mut packed = vec![0.0; window.kernel * window.kernel * output.depth];
         for (i, pixel) in weights.chunks_exact(output.channels).enumerate() {
             for (block, values) in pixel.chunks(lanes).enumerate() {
@@ -31,7 +31,7 @@ impl Depthwise {
     }
 
     #[inline(always)]
-    pub(super) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
+    pub(crate) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
         // Constants let the compiler unroll the loops over a window.
         match (self.window.kernel, self.window.stride) {
             (3, 1) => self.rows::<S, 3, 1>(simd, input, output),

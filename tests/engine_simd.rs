@@ -1,19 +1,14 @@
-use std::collections::BTreeMap;
+//! Each kernel's SIMD code computes what its code without SIMD does.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used)]
 
-use super::*;
-use crate::spec::{Architecture, Input, Layer, Padding, Provenance, Resize};
+mod common;
 
-fn spec(size: u32, layers: Vec<Layer>) -> Spec {
-    Spec {
-        name: "test".to_owned(),
-        input: Input { size, mean: [0.0; 3], scale: [1.0; 3], resize: Resize::StretchTriangle },
-        architecture: Architecture(layers),
-        labels: (0..9).map(|i| i.to_string()).collect(),
-        temperature: 1.0,
-        threshold: 0.5,
-        provenance: Provenance::default(),
-    }
-}
+use husky::{
+    Spec,
+    engine::{Level, Network},
+    spec::{Activation, Layer, Padding},
+};
 
 fn conv(filters: u32, kernel: u32, stride: u32, activation: Activation) -> Layer {
     Layer::Conv2d { filters, kernel, stride, padding: Padding::Same, activation }
@@ -23,21 +18,9 @@ fn depthwise(kernel: u32, stride: u32) -> Layer {
     Layer::DepthwiseConv2d { kernel, stride, padding: Padding::Same, activation: Activation::Relu6 }
 }
 
-/// Weights whose sums keep their size from layer to layer.
-fn weights(spec: &Spec) -> Weights {
-    let mut state = 1_u32;
-    let mut noise = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state as f32 / u32::MAX as f32 * 2.0 - 1.0
-    };
-    let mut tensors = BTreeMap::new();
-    for p in spec.steps().unwrap().iter().flat_map(Step::parameters) {
-        let count: usize = p.shape.iter().product();
-        let scale = (6.0 / (count / p.bias_len()) as f32).sqrt();
-        tensors.insert(p.weight_name(), (0..count).map(|_| noise() * scale).collect());
-        tensors.insert(p.bias_name(), (0..p.bias_len()).map(|_| noise() * 0.1).collect());
-    }
-    Weights::new(spec, tensors).unwrap()
+fn network(spec: &Spec, level: Level) -> Network {
+    let weights = common::weights(spec, 1);
+    Network::with_level(level, &spec.steps().unwrap(), &mut |name| weights.get(name).to_vec())
 }
 
 /// A layer of each kernel, with what goes before it and comes after it.
@@ -68,10 +51,9 @@ fn simd_equals_scalar_at_every_size_and_depth() {
     // Channels go through all remainders of 4, 8 and 16 on the way.
     for (size, channels) in (2..=33).zip(1..) {
         for (name, layers) in networks(channels) {
-            let spec = spec(size, layers);
-            let weights = weights(&spec);
+            let spec = common::spec(size, 9, layers);
             let input: Vec<f32> = (0..size * size * 3).map(|i| (i * 37 % 255) as f32 / 255.0).collect();
-            let logits = |level| Network::with_level(&spec, weights.clone(), level).unwrap().forward(&input);
+            let logits = |level| network(&spec, level).forward(&input);
             let (scalar, simd) = (logits(Level::fallback()), logits(Level::new()));
             let largest = scalar.iter().fold(1.0_f32, |largest, logit| largest.max(logit.abs()));
             for (scalar, simd) in scalar.iter().zip(simd) {
@@ -86,8 +68,7 @@ fn simd_equals_scalar_at_every_size_and_depth() {
 #[test]
 fn what_is_no_number_stays_none() {
     for (name, layers) in networks(8) {
-        let spec = spec(9, layers);
-        let network = Network::new(&spec, weights(&spec)).unwrap();
+        let network = network(&common::spec(9, 9, layers), Level::new());
         let mut input = vec![0.5; 9 * 9 * 3];
         assert!(network.forward(&input).iter().all(|logit| logit.is_finite()), "{name}");
         for pixel in 0..9 * 9 {

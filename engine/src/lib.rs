@@ -1,20 +1,23 @@
 //! The forward pass: the few operations that the architectures need, fused, for the vectors of the machine that it runs
 //! on. Every kernel is generic over the vector type: SSE, AVX2, AVX-512, NEON and WebAssembly's run one source, and so
 //! does the code without SIMD that tests hold them to.
+//!
+//! It is a crate of its own because of the compiler, which optimises crate by crate: in the browser this one is built to
+//! be fast, and everything around it to be small.
 
 mod conv;
 mod dense;
 mod depthwise;
 mod filters;
 mod picture;
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests;
+mod step;
+mod values;
 mod winograd;
 
 use std::sync::{Mutex, PoisonError};
 
-use fearless_simd::{Level, dispatch, prelude::*};
+pub use fearless_simd::Level;
+use fearless_simd::{dispatch, prelude::*};
 
 use conv::Conv;
 use dense::Dense;
@@ -23,10 +26,8 @@ use filters::{Filters, Finish};
 use picture::{Buffers, Layout, Margins, Picture};
 use winograd::Winograd;
 
-use crate::{
-    Result, Spec, Weights,
-    spec::{Activation, Op, Parameters, Shape, Step, Window},
-};
+pub use step::{Activation, Op, Padding, Parameters, Shape, Step, Window};
+pub use values::{are_finite, from_halves};
 
 /// A network ready to run.
 pub struct Network {
@@ -52,30 +53,30 @@ enum Kernel {
 }
 
 impl Network {
-    /// Packs the weights for the kernels.
-    ///
-    /// # Errors
-    /// As [`Spec::steps`].
+    /// Packs the weights for the kernels. `weights` gives a tensor's values by its name, and is asked once for each.
     ///
     /// # Panics
-    /// If `weights` were made for another spec.
-    pub fn new(spec: &Spec, weights: Weights) -> Result<Self> {
-        Self::with_level(spec, weights, Level::new())
+    /// If there are no steps that compute something, or the weights were made for others.
+    pub fn new(steps: &[Step], weights: &mut dyn FnMut(&str) -> Vec<f32>) -> Self {
+        Self::with_level(Level::new(), steps, weights)
     }
 
-    fn with_level(spec: &Spec, weights: Weights, level: Level) -> Result<Self> {
+    /// As [`Network::new`], for the vectors of `level` instead of this machine's best: the tests hold SIMD to the code
+    /// without.
+    ///
+    /// # Panics
+    /// As [`Network::new`].
+    pub fn with_level(level: Level, steps: &[Step], weights: &mut dyn FnMut(&str) -> Vec<f32>) -> Self {
         let mut builder = Builder { weights, lanes: dispatch!(level, simd => lanes(simd)) };
-        let steps = spec.steps()?;
         // Both read any number of channels: three are not filled up for them.
         let reads_any = |step: &&Step| matches!(step.op, Op::Conv2d { .. } | Op::Dense { .. });
-        let lanes = if computing(&steps).first().is_some_and(reads_any) { 1 } else { builder.lanes };
-        let (layers, margins) = builder.layers(&steps, lanes, Margins::default());
-        let size = spec.input.size as usize;
-        let input = Layout::new(Shape::Image { height: size, width: size, channels: 3 }, margins, lanes);
-        Ok(Self { level, input, layers, buffers: Mutex::default() })
+        let lanes = if computing(steps).first().is_some_and(reads_any) { 1 } else { builder.lanes };
+        let (layers, margins) = builder.layers(steps, lanes, Margins::default());
+        let input = Layout::new(steps[0].input, margins, lanes);
+        Self { level, input, layers, buffers: Mutex::default() }
     }
 
-    /// The logits of `input`, `[size, size, 3]` normalised values: one a label, or a single one for two labels.
+    /// The logits of `input`, `[height, width, 3]` normalised values.
     ///
     /// # Panics
     /// If `input` has another length.
@@ -112,14 +113,14 @@ fn computing(steps: &[Step]) -> Vec<&Step> {
 }
 
 /// Makes kernels of steps.
-struct Builder {
-    /// What is not packed yet.
-    weights: Weights,
+struct Builder<'a> {
+    /// A tensor's values by its name.
+    weights: &'a mut dyn FnMut(&str) -> Vec<f32>,
     /// Values in a vector.
     lanes: usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     /// Kernels for `steps`, the first of which reads channels filled up to a multiple of `first`, and the last of which
     /// writes the margin `after`. The margin that they want themselves comes with them.
     fn layers(&mut self, steps: &[Step], first: usize, after: Margins) -> (Vec<Layer>, Margins) {
@@ -171,14 +172,13 @@ impl Builder {
 
     /// A layer's weights, and what follows their sums.
     fn take(&mut self, parameters: &Parameters, activation: Activation) -> (Vec<f32>, Finish) {
-        let bias = self.weights.take(&parameters.bias_name());
-        (self.weights.take(&parameters.weight_name()), Finish::new(self.lanes, bias, activation))
+        let bias = (self.weights)(&parameters.bias_name());
+        ((self.weights)(&parameters.weight_name()), Finish::new(self.lanes, bias, activation))
     }
 }
 
 fn run<S: Simd>(simd: S, layers: &[Layer], input: &Picture, buffers: &mut Buffers) -> Picture {
-    let (first, rest) =
-        layers.split_first().expect("the spec lets no network or residual block through that does nothing");
+    let (first, rest) = layers.split_first().expect("no network or residual block does nothing");
     rest.iter().fold(first.forward(simd, input, buffers), |picture, layer| {
         let output = layer.forward(simd, &picture, buffers);
         buffers.give_back(picture.values);

@@ -1,6 +1,6 @@
 use fearless_simd::prelude::*;
 
-use super::{
+use crate::{
     filters::{Finish, load},
     picture::{Layout, Picture},
 };
@@ -10,7 +10,7 @@ const INPUTS: usize = 4;
 
 /// A matrix product, bias and activation. What takes the time is reading the weights, so those that meet a zero, which a
 /// ReLU before it makes of many inputs, are not read.
-pub(super) struct Dense {
+pub(crate) struct Dense {
     /// `[inputs, depth]`
     weights: Vec<f32>,
     finish: Finish,
@@ -18,7 +18,7 @@ pub(super) struct Dense {
 
 impl Dense {
     /// `weights` are `[inputs, units]`.
-    pub(super) fn new(weights: Vec<f32>, finish: Finish, output: &Layout) -> Self {
+    pub(crate) fn new(weights: Vec<f32>, finish: Finish, output: &Layout) -> Self {
         let (units, depth) = (output.channels, output.depth);
         let weights = if depth == units {
             weights
@@ -31,7 +31,7 @@ impl Dense {
     }
 
     #[inline(always)]
-    pub(super) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
+    pub(crate) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
         let depth = output.layout.depth;
         let sums = &mut output.values[..depth];
         sums.fill(0.0);

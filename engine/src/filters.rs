@@ -21,19 +21,19 @@
 
 use fearless_simd::prelude::*;
 
-use super::picture::Layout;
-use crate::spec::Activation;
+use crate::picture::Layout;
+use crate::step::Activation;
 
 /// Rows of input in a tile: pixels, or Winograd tiles.
-pub(super) const ROWS: usize = 4;
+pub(crate) const ROWS: usize = 4;
 /// Vectors of filters in a tile.
-pub(super) const VECTORS: usize = 2;
+pub(crate) const VECTORS: usize = 2;
 
 /// The sums of a tile.
-pub(super) type Sums<S> = [[<S as Simd>::f32s; VECTORS]; ROWS];
+pub(crate) type Sums<S> = [[<S as Simd>::f32s; VECTORS]; ROWS];
 
 /// A matrix of weights, packed for the inner loop.
-pub(super) struct Filters {
+pub(crate) struct Filters {
     /// Input values of one sum.
     depth: usize,
     /// Sums, filled up to whole vectors.
@@ -44,7 +44,7 @@ pub(super) struct Filters {
 
 impl Filters {
     /// Packs `weights`, `[pixels, input.channels, filters]`, for `output`.
-    pub(super) fn new(lanes: usize, weights: &[f32], input: &Layout, output: &Layout) -> Self {
+    pub(crate) fn new(lanes: usize, weights: &[f32], input: &Layout, output: &Layout) -> Self {
         let (filters, block) = (output.channels, VECTORS * lanes);
         let pixels = weights.len() / (input.channels * filters);
         let depth = pixels * input.depth;
@@ -59,23 +59,23 @@ impl Filters {
         Self { depth, count: output.depth, weights: packed }
     }
 
-    pub(super) fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.depth
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
     /// First filter and weights of each block.
-    pub(super) fn blocks<S: Simd>(&self) -> impl Iterator<Item = (usize, &[f32])> {
+    pub(crate) fn blocks<S: Simd>(&self) -> impl Iterator<Item = (usize, &[f32])> {
         let block = VECTORS * S::f32s::LEN;
         self.weights.chunks_exact(self.depth * block).enumerate().map(move |(i, weights)| (i * block, weights))
     }
 
     /// Writes the values of the block that starts at filter `first` into its place in `pixel`.
     #[inline(always)]
-    pub(super) fn store<S: Simd>(&self, first: usize, values: [S::f32s; VECTORS], pixel: &mut [f32]) {
+    pub(crate) fn store<S: Simd>(&self, first: usize, values: [S::f32s; VECTORS], pixel: &mut [f32]) {
         for (values, target) in values.iter().zip(pixel[first..self.count].chunks_exact_mut(S::f32s::LEN)) {
             values.store_slice(target);
         }
@@ -83,7 +83,7 @@ impl Filters {
 }
 
 /// What follows the sums.
-pub(super) struct Finish {
+pub(crate) struct Finish {
     /// Filled up with zeros to whole blocks.
     bias: Vec<f32>,
     /// What the activation limits values to.
@@ -91,7 +91,7 @@ pub(super) struct Finish {
 }
 
 impl Finish {
-    pub(super) fn new(lanes: usize, mut bias: Vec<f32>, activation: Activation) -> Self {
+    pub(crate) fn new(lanes: usize, mut bias: Vec<f32>, activation: Activation) -> Self {
         bias.resize(bias.len().next_multiple_of(VECTORS * lanes), 0.0);
         let range = match activation {
             Activation::Linear => [f32::NEG_INFINITY, f32::INFINITY],
@@ -103,13 +103,13 @@ impl Finish {
 
     /// The bias of the vector of filters that starts at `first`.
     #[inline(always)]
-    pub(super) fn bias<S: Simd>(&self, simd: S, first: usize) -> S::f32s {
+    pub(crate) fn bias<S: Simd>(&self, simd: S, first: usize) -> S::f32s {
         load(simd, &self.bias, first)
     }
 
     /// The activation of a sum with its bias. NaN stays NaN.
     #[inline(always)]
-    pub(super) fn activate<S: Simd>(&self, simd: S, sum: S::f32s) -> S::f32s {
+    pub(crate) fn activate<S: Simd>(&self, simd: S, sum: S::f32s) -> S::f32s {
         let [low, high] = self.range;
         let value = larger(sum, S::f32s::simd_from(simd, low));
         let high = S::f32s::simd_from(simd, high);
@@ -118,7 +118,7 @@ impl Finish {
 
     /// Bias and activation for a block of filters.
     #[inline(always)]
-    pub(super) fn block<S: Simd>(&self, simd: S, first: usize, [a, b]: [S::f32s; VECTORS]) -> [S::f32s; VECTORS] {
+    pub(crate) fn block<S: Simd>(&self, simd: S, first: usize, [a, b]: [S::f32s; VECTORS]) -> [S::f32s; VECTORS] {
         [
             self.activate(simd, a + self.bias(simd, first)),
             self.activate(simd, b + self.bias(simd, first + S::f32s::LEN)),
@@ -128,7 +128,7 @@ impl Finish {
 
 /// `sums += rows * weights`, where weights are `[depth, block]` and each row has `depth` values.
 #[inline(always)]
-pub(super) fn accumulate<S: Simd>(simd: S, sums: &mut Sums<S>, rows: [&[f32]; ROWS], weights: &[f32]) {
+pub(crate) fn accumulate<S: Simd>(simd: S, sums: &mut Sums<S>, rows: [&[f32]; ROWS], weights: &[f32]) {
     let [a, b, c, d] = rows;
     for ((((weights, a), b), c), d) in weights.chunks_exact(VECTORS * S::f32s::LEN).zip(a).zip(b).zip(c).zip(d) {
         let weights = [load(simd, weights, 0), load(simd, weights, S::f32s::LEN)];
@@ -143,13 +143,13 @@ pub(super) fn accumulate<S: Simd>(simd: S, sums: &mut Sums<S>, rows: [&[f32]; RO
 
 /// A tile of zeros.
 #[inline(always)]
-pub(super) fn zeros<S: Simd>(simd: S) -> Sums<S> {
+pub(crate) fn zeros<S: Simd>(simd: S) -> Sums<S> {
     [[S::f32s::simd_from(simd, 0.0); VECTORS]; ROWS]
 }
 
 /// The largest of four, NaN where one of them is.
 #[inline(always)]
-pub(super) fn largest<S: Simd>(a: S::f32s, b: S::f32s, c: S::f32s, d: S::f32s) -> S::f32s {
+pub(crate) fn largest<S: Simd>(a: S::f32s, b: S::f32s, c: S::f32s, d: S::f32s) -> S::f32s {
     let sum = (a + b) + (c + d);
     // Comparisons lose a NaN; the product is zero otherwise.
     larger(larger(a, b), larger(c, d)) + sum * 0.0
@@ -163,6 +163,6 @@ fn larger<S: Simd, V: SimdFloat<S>>(a: V, b: V) -> V {
 
 /// The vector that starts at `values[start]`.
 #[inline(always)]
-pub(super) fn load<S: Simd>(simd: S, values: &[f32], start: usize) -> S::f32s {
+pub(crate) fn load<S: Simd>(simd: S, values: &[f32], start: usize) -> S::f32s {
     S::f32s::from_slice(simd, &values[start..start + S::f32s::LEN])
 }

@@ -1,15 +1,15 @@
-use crate::spec::{Shape, Window};
+use crate::step::{Shape, Window};
 
 /// Zeros before and after a picture's rows and columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Margins {
-    pub(super) rows: [usize; 2],
-    pub(super) columns: [usize; 2],
+pub(crate) struct Margins {
+    pub(crate) rows: [usize; 2],
+    pub(crate) columns: [usize; 2],
 }
 
 impl Margins {
     /// What a window needs beyond a picture.
-    pub(super) fn new(window: Window, input: &Layout) -> Self {
+    pub(crate) fn new(window: Window, input: &Layout) -> Self {
         Self { rows: window.margins(input.height), columns: window.margins(input.width) }
     }
 }
@@ -18,18 +18,18 @@ impl Margins {
 /// no window has to ask where the picture ends, and with as many channels as fill whole vectors; the ones too many are
 /// zero. A vector is a picture of one pixel.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
-    pub(super) height: usize,
-    pub(super) width: usize,
+pub(crate) struct Layout {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
     /// The channels of the picture.
-    pub(super) channels: usize,
+    pub(crate) channels: usize,
     /// The channels in memory.
-    pub(super) depth: usize,
-    pub(super) margins: Margins,
+    pub(crate) depth: usize,
+    pub(crate) margins: Margins,
 }
 
 impl Layout {
-    pub(super) fn new(shape: Shape, margins: Margins, lanes: usize) -> Self {
+    pub(crate) fn new(shape: Shape, margins: Margins, lanes: usize) -> Self {
         let (height, width, channels) = match shape {
             Shape::Image { height, width, channels } => (height, width, channels),
             Shape::Vector(length) => (1, 1, length),
@@ -38,17 +38,17 @@ impl Layout {
     }
 
     /// Values from one row to the next.
-    pub(super) fn pitch(&self) -> usize {
+    pub(crate) fn pitch(&self) -> usize {
         (self.width + self.margins.columns.iter().sum::<usize>()) * self.depth
     }
 
     /// Place of the pixel's first value. Without its margin a picture starts at `(0, 0)`.
-    pub(super) fn pixel(&self, y: usize, x: usize) -> usize {
+    pub(crate) fn pixel(&self, y: usize, x: usize) -> usize {
         self.window(y + self.margins.rows[0], x + self.margins.columns[0])
     }
 
     /// As [`Layout::pixel`], where the margin's corner is `(0, 0)`: where a window starts.
-    pub(super) fn window(&self, y: usize, x: usize) -> usize {
+    pub(crate) fn window(&self, y: usize, x: usize) -> usize {
         y * self.pitch() + x * self.depth
     }
 
@@ -58,19 +58,19 @@ impl Layout {
 }
 
 /// The values of a picture.
-pub(super) struct Picture {
-    pub(super) layout: Layout,
+pub(crate) struct Picture {
+    pub(crate) layout: Layout,
     /// At least those of the layout; what follows means nothing.
-    pub(super) values: Vec<f32>,
+    pub(crate) values: Vec<f32>,
 }
 
 impl Picture {
-    pub(super) fn rows(&self) -> impl Iterator<Item = &[f32]> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[f32]> {
         let (first, row) = (self.layout.pixel(0, 0), self.layout.width * self.layout.depth);
         self.values[first..].chunks(self.layout.pitch()).take(self.layout.height).map(move |values| &values[..row])
     }
 
-    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+    pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let (first, row) = (self.layout.pixel(0, 0), self.layout.width * self.layout.depth);
         let rows = self.values[first..].chunks_mut(self.layout.pitch()).take(self.layout.height);
         rows.map(move |values| &mut values[..row])
@@ -79,11 +79,11 @@ impl Picture {
 
 /// Memory that goes from picture to picture, so that a classification asks for none.
 #[derive(Default)]
-pub(super) struct Buffers(Vec<Vec<f32>>);
+pub(crate) struct Buffers(Vec<Vec<f32>>);
 
 impl Buffers {
     /// A picture whose margin is zero. The rest is anything.
-    pub(super) fn picture(&mut self, layout: Layout) -> Picture {
+    pub(crate) fn picture(&mut self, layout: Layout) -> Picture {
         let mut values = self.take(layout.len());
         let ([top, _], [left, right]) = (layout.margins.rows, layout.margins.columns);
         let pitch = layout.pitch();
@@ -101,7 +101,7 @@ impl Buffers {
     }
 
     /// At least `length` values of any kind.
-    pub(super) fn take(&mut self, length: usize) -> Vec<f32> {
+    pub(crate) fn take(&mut self, length: usize) -> Vec<f32> {
         // The one that fits best, so that the largest is not spent on the smallest.
         let best = (0..self.0.len()).min_by_key(|&i| match self.0[i].len() {
             found if found >= length => (0, found),
@@ -115,7 +115,7 @@ impl Buffers {
         values
     }
 
-    pub(super) fn give_back(&mut self, values: Vec<f32>) {
+    pub(crate) fn give_back(&mut self, values: Vec<f32>) {
         self.0.push(values);
     }
 }

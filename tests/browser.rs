@@ -97,8 +97,11 @@ fn every_hostile_model_is_refused_with_its_own_error() {
 #[wasm_bindgen_test]
 fn the_engine_equals_candle() {
     common::candle_forward::compare_all();
-    let (spec, weights) = husky::weights::read(include_bytes!("../models/classic.safetensors")).unwrap();
-    common::candle_forward::compare("classic as it ships", &spec, &weights);
+    let models = [&include_bytes!("../models/husky.safetensors")[..], include_bytes!("../models/classic.safetensors")];
+    for model in models {
+        let (spec, weights) = husky::weights::read(model).unwrap();
+        common::candle_forward::compare(&format!("{} as it ships", spec.name), &spec, &weights);
+    }
 }
 
 #[wasm_bindgen_test]

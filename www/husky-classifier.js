@@ -3,7 +3,7 @@
 //   <script type="module" src="…/husky-classifier.js"></script>
 //   <husky-classifier></husky-classifier>
 //
-// Attributes: `model`, the address of a model file (else models/classic.safetensors beside this script), and
+// Attributes: `model`, the address of a model file (else models/husky.safetensors beside this script), and
 // `whole-page`, to take what is dropped or pasted anywhere on the page.
 // Events: `husky-result` (detail: file, label, probability, probabilities, milliseconds, decodedBy) and `husky-error`
 // (detail: file, code, message); `file` is missing where it is not about a photo file.

@@ -173,7 +173,7 @@ impl Inner {
     /// Loads the model of the attribute `model`, an address as in any HTML, or the one that ships beside our scripts.
     fn fetch_model(self: &Rc<Self>) {
         let url = match self.host.get_attribute("model") {
-            None => format!("{}models/classic.safetensors", self.folder),
+            None => format!("{}models/husky.safetensors", self.folder),
             Some(model) => match Url::new_with_base(&model, &self.host.base_uri().ok().flatten().unwrap_or_default()) {
                 Ok(url) => url.href(),
                 Err(_) => model,

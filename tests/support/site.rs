@@ -15,7 +15,7 @@ use xtask::server::Server;
 use super::{browser::program, model::bright_model};
 
 /// The page's default model, below the site's folder.
-pub const MODEL: &str = "models/classic.safetensors";
+pub const MODEL: &str = "models/husky.safetensors";
 
 /// A site in a folder of its own.
 pub struct Site(TempDir);

@@ -1,6 +1,144 @@
-//! What turns a trained network's logits into answers: temperature and threshold, both fitted to validation photos.
+//! What turns a trained network's logits into answers: temperature and threshold, both fitted to validation photos; and
+//! `husky calibrate`, which fits them anew.
 
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use husky::{Classifier, Spec, Verdict, weights};
+use serde::{Deserialize, Serialize};
+
+use crate::files::write_atomically;
+use crate::judge::{judge, judged};
 use crate::metrics::{log_loss, probabilities};
+use crate::{model_file, output};
+
+/// Fit a model's temperature and threshold to photos anew
+///
+/// As after training, which fits them to the validation photos. Worth it for other photos, another rule, or weights in fewer
+/// bits. The weights stay as they are.
+#[derive(clap::Args, Debug)]
+pub struct CalibrateArgs {
+    /// The model file
+    model: PathBuf,
+    /// Folder with one folder of photos for each label, or a data set with a `validation`
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// What the threshold is picked for: balanced (balanced accuracy), f1, or fpr=RATE (as many of the positive label as may
+    /// be found with so many false positives)
+    #[arg(long, default_value = "balanced", value_name = "RULE")]
+    threshold_rule: Rule,
+    /// The new file
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// What a threshold on the probability of the first of two labels is picked for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Rule {
+    /// The largest balanced accuracy.
+    Balanced,
+    /// The largest harmonic mean of precision and recall.
+    F1,
+    /// The largest recall at which no more than this share of the other label's photos is called positive.
+    FalsePositives(f64),
+}
+
+impl Rule {
+    /// How good it is to find so many of all positive photos, with so many of all negative ones beside them.
+    fn value(self, found: usize, positives: usize, false_alarms: usize, negatives: usize) -> f64 {
+        let [found, positives, false_alarms, negatives] =
+            [found, positives, false_alarms, negatives].map(|count| count as f64);
+        match self {
+            // Integers until the last step, so that equally good thresholds are equal.
+            Self::Balanced => found * negatives - false_alarms * positives,
+            Self::F1 => 2.0 * found / (positives + found + false_alarms),
+            Self::FalsePositives(rate) if false_alarms > rate * negatives => f64::NEG_INFINITY,
+            Self::FalsePositives(_) => found,
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Balanced => f.write_str("balanced"),
+            Self::F1 => f.write_str("f1"),
+            Self::FalsePositives(rate) => write!(f, "fpr={rate}"),
+        }
+    }
+}
+
+impl FromStr for Rule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rate = |text: &str| text.parse().ok().filter(|rate| (0.0..1.0).contains(rate));
+        match text {
+            "balanced" => Ok(Self::Balanced),
+            "f1" => Ok(Self::F1),
+            _ => text.strip_prefix("fpr=").and_then(rate).map(Self::FalsePositives).ok_or_else(|| {
+                format!("{text:?} is none of balanced, f1, and fpr=RATE with a rate of at least 0 and below 1")
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for Rule {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Rule> for String {
+    fn from(rule: Rule) -> Self {
+        rule.to_string()
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One sentence that names the file: the model is bad, or the photos are; or the new file can't be written.
+pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
+    let file = model_file::read(&args.model)?;
+    let classifier = Classifier::load(&file).with_context(|| args.model.display().to_string())?;
+    let (mut spec, tensors) = weights::read(&file)?;
+    let (photos, _) = judge(&classifier, &args.folder)?;
+    if photos.iter().any(|photo| photo.label != photos[0].label) {
+        let before = judged(&photos, &spec.labels);
+        let logits: Vec<Vec<f32>> = photos.iter().map(|photo| logits(&photo.verdict, spec.temperature)).collect();
+        calibrate(&mut spec, &logits, &before.labels, args.threshold_rule);
+    } else {
+        bail!("{}: photos of one label alone tell nothing", args.folder.display());
+    }
+    let bytes = weights::write(&spec, &tensors, weights::precision(&file)?)?;
+    write_atomically(&args.out, &bytes)?;
+    output::print(&format!("temperature {:.4}, threshold {:.4}\n", spec.temperature, spec.threshold))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The logits behind an answer, up to what is the same for all labels and changes nothing.
+fn logits(verdict: &Verdict, temperature: f32) -> Vec<f32> {
+    // Not minus infinity, where a probability is too small to be told from 0.
+    let ln = |p: f32| p.max(f32::MIN_POSITIVE).ln();
+    match verdict.probabilities[..] {
+        [first, second] => vec![(ln(first) - ln(second)) * temperature],
+        ref all => all.iter().map(|&p| ln(p) * temperature).collect(),
+    }
+}
+
+/// Fits the temperature and, of two labels, the threshold to photos with these logits and labels.
+pub fn calibrate(spec: &mut Spec, logits: &[Vec<f32>], labels: &[usize], rule: Rule) {
+    spec.temperature = fit_temperature(logits, labels);
+    let calibrated = probabilities(logits, spec.temperature);
+    spec.threshold = if spec.labels.len() == 2 { best_threshold(&calibrated, labels, rule) } else { 0.5 };
+}
 
 /// The temperatures that are tried: outside, there are too few photos to tell.
 const TEMPERATURES: [f64; 2] = [0.1, 10.0];
@@ -27,30 +165,29 @@ pub fn fit_temperature(logits: &[Vec<f32>], labels: &[usize]) -> f32 {
     ((low + high) / 2.0).exp() as f32
 }
 
-/// The threshold on the first of two probabilities that makes the balanced accuracy largest: midway between
-/// neighbouring scores, and of equally good ones that nearest to 0.5, which is also the answer where no threshold tells
-/// anything apart.
-pub fn best_threshold(probabilities: &[Vec<f32>], labels: &[usize]) -> f32 {
-    let totals = [0, 1].map(|label| labels.iter().filter(|&&l| l == label).count());
-    if totals.contains(&0) {
+/// The threshold on the first of two probabilities that the rule likes best: midway between neighbouring scores, and of
+/// equally good ones that nearest to 0.5, which is also the answer where no threshold tells anything apart.
+pub fn best_threshold(probabilities: &[Vec<f32>], labels: &[usize], rule: Rule) -> f32 {
+    let [positives, negatives] = [0, 1].map(|label| labels.iter().filter(|&&l| l == label).count());
+    if positives * negatives == 0 {
         return 0.5;
     }
     let mut photos: Vec<(f32, usize)> = probabilities.iter().map(|p| p[0]).zip(labels.iter().copied()).collect();
     photos.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // Integers, so that equally good thresholds are equal: balanced accuracy times twice both totals.
-    let [positives, negatives] = totals;
-    let mut value = positives * negatives;
-    let mut best = (value, 0.5);
+    // From the laxest threshold up, under which everything is positive.
+    let (mut found, mut false_alarms) = (positives, negatives);
+    let mut best = (rule.value(found, positives, false_alarms, negatives), 0.5);
     let groups: Vec<&[(f32, usize)]> = photos.chunk_by(|a, b| a.0 == b.0).collect();
     for pair in groups.windows(2) {
         // The threshold passes the lower group: its positive photos are lost, its negative ones are won.
-        for &(_, label) in pair[0] {
-            value = if label == 0 { value - negatives } else { value + positives };
-        }
+        let lost = pair[0].iter().filter(|(_, label)| *label == 0).count();
+        found -= lost;
+        false_alarms -= pair[0].len() - lost;
         let (below, above) = (pair[0][0].0, pair[1][0].0);
         let middle = below + (above - below) / 2.0;
         // Between neighbouring floats there is nothing; a score that equals the threshold is positive.
         let threshold = if middle > below { middle } else { above };
+        let value = rule.value(found, positives, false_alarms, negatives);
         let nearer = (threshold - 0.5).abs() < (best.1 - 0.5_f32).abs();
         if value > best.0 || (value == best.0 && nearer) {
             best = (value, threshold);
@@ -60,6 +197,7 @@ pub fn best_threshold(probabilities: &[Vec<f32>], labels: &[usize]) -> f32 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use husky::Verdict;
     use rand::RngExt;
@@ -104,26 +242,48 @@ mod tests {
     fn the_threshold_is_midway_between_neighbours() {
         // Rising: N N P N P P. From 0.3 on 3 of 3 and 2 of 3 are right; from 0.75 on 2 of 3 and 3 of 3, nearer to 0.5.
         let scores = rows(&[0.1, 0.2, 0.4, 0.5, 0.6, 0.9]);
-        assert_eq!(best_threshold(&scores, &[1, 1, 0, 1, 0, 0]), 0.55);
-        assert_eq!(best_threshold(&scores, &[1, 1, 0, 0, 0, 0]), 0.3);
+        assert_eq!(best_threshold(&scores, &[1, 1, 0, 1, 0, 0], Rule::Balanced), 0.55);
+        assert_eq!(best_threshold(&scores, &[1, 1, 0, 0, 0, 0], Rule::Balanced), 0.3);
     }
 
     #[test]
     fn a_label_counts_as_much_as_the_other_whatever_its_photos() {
         // Both highest scores are 0.75: finding the only positive photo outweighs one negative of four.
-        assert_eq!(best_threshold(&rows(&[0.1, 0.2, 0.5, 0.75, 0.75]), &[1, 1, 1, 1, 0]), 0.625);
+        assert_eq!(best_threshold(&rows(&[0.1, 0.2, 0.5, 0.75, 0.75]), &[1, 1, 1, 1, 0], Rule::Balanced), 0.625);
     }
 
     #[test]
     fn equal_scores_stay_together() {
-        assert_eq!(best_threshold(&rows(&[0.25, 0.5, 0.5, 0.75]), &[1, 0, 1, 0]), 0.375);
-        assert_eq!(best_threshold(&rows(&[0.5; 4]), &[0, 1, 0, 1]), 0.5);
-        assert_eq!(best_threshold(&rows(&[0.3, 0.4]), &[0, 0]), 0.5);
+        assert_eq!(best_threshold(&rows(&[0.25, 0.5, 0.5, 0.75]), &[1, 0, 1, 0], Rule::Balanced), 0.375);
+        assert_eq!(best_threshold(&rows(&[0.5; 4]), &[0, 1, 0, 1], Rule::Balanced), 0.5);
+        assert_eq!(best_threshold(&rows(&[0.3, 0.4]), &[0, 0], Rule::Balanced), 0.5);
+    }
+
+    #[test]
+    fn each_rule_has_its_own_threshold() {
+        // Rising: P N N N P N N P P. Above 0.75 are 2 of 4 and none wrong, above 0.45 are 3 and 2 wrong.
+        let scores = rows(&[0.05, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9]);
+        let labels = [0, 1, 1, 1, 0, 1, 1, 0, 0];
+        let threshold = |rule: &str| best_threshold(&scores, &labels, rule.parse().unwrap());
+        assert_eq!(threshold("fpr=0"), 0.75);
+        assert_eq!(threshold("fpr=0.39"), 0.75);
+        // Exactly two of five may be wrong.
+        assert_eq!(threshold("fpr=0.4"), 0.4);
+        // Halves of the sums of recalls: 0.75 at 0.75, (0.75 + 0.6) / 2 at 0.4.
+        assert_eq!(threshold("balanced"), 0.75);
+        // 2 * 2 / (4 + 2 + 0) and 2 * 3 / (4 + 3 + 2) are both two thirds, and 0.4 is nearer to 0.5.
+        assert_eq!(threshold("f1"), 0.4);
+        for wrong in ["", "fpr", "fpr=", "fpr=1", "fpr=-0.1", "fpr=nan", "best"] {
+            assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
+        }
+        for rule in ["balanced", "f1", "fpr=0.01"] {
+            assert_eq!(rule.parse::<Rule>().unwrap().to_string(), rule);
+        }
     }
 
     #[test]
     fn neighbouring_floats_are_told_apart() {
         let (below, above) = (0.7_f32, 0.7_f32.next_up());
-        assert_eq!(best_threshold(&rows(&[below, above]), &[1, 0]), above);
+        assert_eq!(best_threshold(&rows(&[below, above]), &[1, 0], Rule::Balanced), above);
     }
 }

@@ -8,6 +8,7 @@ use husky::spec::Input;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmentation;
+use crate::calibrate::Rule;
 use crate::optimizer::{Algorithm, Settings};
 use crate::presets::Preset;
 
@@ -28,7 +29,7 @@ pub enum Schedule {
     "data", "preset", "seed", "positive", "validation_fraction", "batch_size", "steps_per_epoch", "epochs",
     "desired_accuracy", "patience", "optimizer", "learning_rate", "schedule", "warmup_epochs", "momentum", "weight_decay",
     "layer_decay", "ema", "label_smoothing", "size", "detail", "backbone", "frozen_layers", "teacher",
-    "distillation", "date", "rotation_range", "shear_range",
+    "distillation", "threshold_rule", "date", "rotation_range", "shear_range",
     "zoom_range", "horizontal_flip", "random_crop", "color_jitter", "random_erasing",
 ])]
 #[serde(deny_unknown_fields)]
@@ -114,6 +115,10 @@ pub struct Config {
     /// Weight of what the teachers say, against the photo's own label
     #[arg(long, default_value_t = 0.7, value_name = "SHARE")]
     pub distillation: f64,
+    /// What the threshold between two labels is picked for on the validation photos: balanced (balanced accuracy), f1, or
+    /// fpr=RATE (as many of the positive label as may be found with so many false positives)
+    #[arg(long, default_value = "balanced", value_name = "RULE")]
+    pub threshold_rule: Rule,
     /// Day of release that the model file shows, YYYY-MM-DD
     #[arg(long, value_name = "DAY")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use trainer::{evaluate, predict, quantize, summary, train};
+use trainer::{calibrate, evaluate, predict, quantize, summary, train};
 
 /// Trains and judges photo classifiers that answer in the browser
 #[derive(Parser)]
@@ -19,6 +19,7 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Predict(predict::PredictArgs),
     Summary(summary::SummaryArgs),
+    Calibrate(calibrate::CalibrateArgs),
     Quantize(quantize::QuantizeArgs),
 }
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Summary(args) => summary::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Quantize(args) => quantize::run(&args),
     };
     result.unwrap_or_else(|error| {

@@ -14,7 +14,7 @@ use husky::weights::Precision;
 use indicatif::HumanCount;
 
 use self::progress::EpochProgress;
-use crate::calibrate;
+use crate::calibrate::calibrate;
 use crate::checkpoint::{self, Epoch, State};
 use crate::config::Config;
 use crate::curves;
@@ -101,8 +101,10 @@ struct Validation {
     loss: f64,
     accuracy: f64,
     roc_auc: Option<f64>,
-    temperature: f32,
-    threshold: f32,
+    /// A row for each photo.
+    logits: Vec<Vec<f32>>,
+    /// The true labels.
+    labels: Vec<usize>,
 }
 
 impl Run<'_> {
@@ -203,20 +205,15 @@ impl Run<'_> {
             logits.extend(self.judged().forward(&batch.tensor()?)?.to_vec2()?);
             labels.extend(batch.labels);
         }
-        let temperature = calibrate::fit_temperature(&logits, &labels);
         let probabilities = metrics::probabilities(&logits, 1.0);
         let loss = metrics::log_loss(&probabilities, &labels);
         self.check_finite(loss as f32)?;
-        let calibrated = metrics::probabilities(&logits, temperature);
         Ok(Validation {
             loss,
             accuracy: count_correct(&logits, &labels) as f64 / labels.len() as f64,
             roc_auc: metrics::roc_auc(&probabilities, &labels),
-            temperature,
-            threshold: match self.spec.labels.len() {
-                2 => calibrate::best_threshold(&calibrated, &labels),
-                _ => 0.5,
-            },
+            logits,
+            labels,
         })
     }
 
@@ -234,8 +231,8 @@ impl Run<'_> {
         });
         let best = state.best().map_or(state.epoch, |best| best.epoch);
         if best == state.epoch {
-            self.spec.temperature = validation.temperature;
-            self.spec.threshold = validation.threshold;
+            let rule = self.state.config.threshold_rule;
+            calibrate(&mut self.spec, &validation.logits, &validation.labels, rule);
             self.spec.provenance.epoch = best;
             let model = husky::weights::write(&self.spec, &self.judged().weights(&self.spec)?, Precision::F32)?;
             write_atomically(&self.folder.join("model.safetensors"), &model)?;

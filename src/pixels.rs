@@ -41,17 +41,7 @@ impl Pixels {
         if rgba.len() != expected {
             return Err(Error::FrameLength { width, height, expected, found: rgba.len() });
         }
-        let over_white = |color: u8, alpha: u8| {
-            let (color, alpha) = (u32::from(color), u32::from(alpha));
-            ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-        };
-        let rgb = rgba
-            .as_chunks()
-            .0
-            .iter()
-            .flat_map(|&[r, g, b, a]: &[u8; 4]| [over_white(r, a), over_white(g, a), over_white(b, a)])
-            .collect();
-        Ok(Self { width, height, rgb })
+        Ok(Self { width, height, rgb: husky_engine::over_white(rgba) })
     }
 
     /// Whether a picture of this size is accepted at all; asked before memory is set aside for it.

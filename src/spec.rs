@@ -213,7 +213,7 @@ impl Input {
 
     /// `(pixel - mean) * scale` of `rgb`, `[size, size, 3]`.
     pub fn normalize(&self, rgb: &[u8]) -> Vec<f32> {
-        rgb.as_chunks().0.iter().flat_map(|pixel: &[u8; 3]| self.normalize_pixel(pixel.map(f32::from))).collect()
+        husky_engine::normalize(rgb, self.mean, self.scale)
     }
 
     /// `(pixel - mean) * scale` of one pixel, red, green, blue in `0.0..=255.0`.

@@ -71,8 +71,10 @@ impl Trainer {
         let build = ["bench", "--quiet", "--package=trainer", "--bench=train", "--no-run", "--message-format=json"];
         let messages = read(cargo().args(build))?;
         let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let mut programs = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-        let program = programs.next_back().context("cargo named no benchmark")?;
+        // Among them is the command `husky`, too.
+        let mut programs = messages.filter(|message| message["target"]["name"] == "train");
+        let program = programs.find_map(|message| message["executable"].as_str().map(PathBuf::from));
+        let program = program.context("cargo named no benchmark")?;
         Ok(Self {
             title: "Husky AI".into(),
             program,

@@ -1,4 +1,27 @@
-//! What the millions of a model's weights pass through when they are loaded.
+//! What the millions of a model's weights pass through when they are loaded, and of a picture's pixels before the network.
+
+/// Red, green and blue of pixels with straight alpha, laid over white.
+pub fn over_white(rgba: &[u8]) -> Vec<u8> {
+    let blend = |color: u8, alpha: u8| {
+        let (color, alpha) = (u32::from(color), u32::from(alpha));
+        ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+    };
+    let mut rgb = vec![0; rgba.len() / 4 * 3];
+    for (rgb, &[r, g, b, a]) in rgb.as_chunks_mut::<3>().0.iter_mut().zip(rgba.as_chunks::<4>().0) {
+        // Cameras know nothing else.
+        *rgb = if a == 255 { [r, g, b] } else { [r, g, b].map(|color| blend(color, a)) };
+    }
+    rgb
+}
+
+/// `(value - mean) * scale` of each value of pixels of three, in `0..=255`.
+pub fn normalize(rgb: &[u8], mean: [f32; 3], scale: [f32; 3]) -> Vec<f32> {
+    let mut values = vec![0.0; rgb.len()];
+    for (values, pixel) in values.as_chunks_mut::<3>().0.iter_mut().zip(rgb.as_chunks::<3>().0) {
+        *values = std::array::from_fn(|c| (f32::from(pixel[c]) - mean[c]) * scale[c]);
+    }
+    values
+}
 
 /// The values of 16-bit floats, little-endian.
 pub fn from_halves(bytes: &[u8]) -> Vec<f32> {

@@ -57,7 +57,8 @@ impl Rule {
             Self::Balanced => found * negatives - false_alarms * positives,
             Self::F1 => 2.0 * found / (positives + found + false_alarms),
             Self::FalsePositives(rate) if false_alarms > rate * negatives => f64::NEG_INFINITY,
-            Self::FalsePositives(_) => found,
+            // Of equally many, with the fewest false alarms.
+            Self::FalsePositives(_) => found - false_alarms / (negatives + 1.0),
         }
     }
 }

@@ -110,6 +110,81 @@ fn evaluate_counts_what_the_model_gets_right() {
 }
 
 #[test]
+fn evaluate_writes_a_page_that_needs_nothing_else() {
+    let folder = folder();
+    let output = husky(folder.path(), &["evaluate", "model.safetensors", "photos", "--html", "report.html"]);
+    assert!(output.status.success(), "{output:?}");
+    let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    for part in ["<td>ROC AUC<td class=n>0.7778", ">Precision and recall<", ">Calibration<", "The worst of 1 errors"] {
+        assert!(page.contains(part) || page.contains(part.trim_matches(['<', '>'])), "{part} is missing");
+    }
+    // The one error, as a picture, and its probability: dark is 1 / (1 + exp(z)) with z = 4 (240 / 127.5 - 1).
+    assert!(page.contains("odd_1.png<br>is dark, and got 2.8 % for it"), "{page}");
+    assert_eq!(page.matches("src=\"data:image/jpeg;base64,/9j/").count(), 1);
+    // Nothing is loaded from anywhere.
+    assert!(!page.contains("href=") && !page.contains("src=\"http") && !page.contains("<script"));
+}
+
+/// The names of the groups come from files, whose names may be anything.
+#[test]
+fn evaluate_escapes_names_in_the_page() {
+    let folder = folder();
+    grey(&folder.path().join("photos/dark/<b>&_1.png"), 255);
+    let output = husky(folder.path(), &["evaluate", "model.safetensors", "photos", "--html", "report.html"]);
+    assert!(output.status.success(), "{output:?}");
+    let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(!page.contains("<b>") && page.contains("&lt;b&gt;&amp;_1.png"), "{page}");
+}
+
+#[test]
+fn calibrate_moves_threshold_and_temperature_and_nothing_else() {
+    let folder = folder();
+    let calibrate = |rule: &str| {
+        let output = husky(
+            folder.path(),
+            &["calibrate", "model.safetensors", "photos", "--threshold-rule", rule, "--out", "new.safetensors"],
+        );
+        assert!(output.status.success(), "{output:?}");
+        let (spec, weights) = weights::read(&fs::read(folder.path().join("new.safetensors")).unwrap()).unwrap();
+        let (old, old_weights) = weights::read(&model()).unwrap();
+        assert!(spec.temperature != old.temperature && weights == old_weights);
+        assert_eq!(Spec { temperature: old.temperature, threshold: old.threshold, ..spec.clone() }, old);
+        // As a grey from 0 to 255.
+        let logit = (spec.threshold / (1.0 - spec.threshold)).ln() * spec.temperature;
+        (logit / 4.0 + 1.0) * 127.5
+    };
+    // bright 255 230 200; dark 240 30 0. Without a false alarm only 255 is found; else all three beside one.
+    assert!((240.0..255.0).contains(&calibrate("fpr=0")));
+    assert!((30.0..200.0).contains(&calibrate("fpr=0.34")));
+    assert!((30.0..200.0).contains(&calibrate("balanced")));
+    let wrong =
+        husky(folder.path(), &["calibrate", "model.safetensors", "photos", "--threshold-rule", "best", "--out", "x"]);
+    assert!(text(&wrong.stderr).contains("none of balanced, f1, and fpr=RATE"), "{wrong:?}");
+    fs::remove_dir_all(folder.path().join("photos/bright")).unwrap();
+    let one = husky(folder.path(), &["calibrate", "model.safetensors", "photos", "--out", "x"]);
+    assert!(text(&one.stderr).contains("photos of one label alone tell nothing"), "{one:?}");
+}
+
+#[test]
+fn quantize_says_what_it_changes() {
+    let folder = folder();
+    let quantize = |precision: &str| {
+        let arguments = ["quantize", "model.safetensors", "--precision", precision, "--out", "small.safetensors"];
+        let output = husky(folder.path(), &[&arguments[..], &["--data", "photos"]].concat());
+        assert!(output.status.success(), "{output:?}");
+        let small = fs::read(folder.path().join("small.safetensors")).unwrap();
+        (text(&output.stdout).to_owned(), weights::precision(&small).unwrap())
+    };
+    for (name, precision) in [("f16", Precision::F16), ("int8", Precision::I8), ("f32", Precision::F32)] {
+        let (told, found) = quantize(name);
+        assert_eq!(found, precision);
+        assert!(told.contains("ROC AUC                               0.7778   0.7778"), "{told}");
+        assert!(told.contains("answers that differ: 0"), "{told}");
+    }
+}
+
+#[test]
 fn evaluate_takes_the_validation_part_of_a_data_set() {
     let folder = folder();
     grey(&folder.path().join("data/training/bright/a.png"), 0);

@@ -217,9 +217,8 @@ impl Input {
     }
 
     /// `(pixel - mean) * scale` of one pixel, red, green, blue in `0.0..=255.0`.
-    pub fn normalize_pixel(&self, [r, g, b]: [f32; 3]) -> [f32; 3] {
-        let channel = |value: f32, c: usize| (value - self.mean[c]) * self.scale[c];
-        [channel(r, 0), channel(g, 1), channel(b, 2)]
+    pub fn normalize_pixel(&self, pixel: [f32; 3]) -> [f32; 3] {
+        husky_engine::normalize_pixel(pixel, self.mean, self.scale)
     }
 
     fn check(&self) -> Result<()> {

@@ -18,9 +18,14 @@ pub fn over_white(rgba: &[u8]) -> Vec<u8> {
 pub fn normalize(rgb: &[u8], mean: [f32; 3], scale: [f32; 3]) -> Vec<f32> {
     let mut values = vec![0.0; rgb.len()];
     for (values, pixel) in values.as_chunks_mut::<3>().0.iter_mut().zip(rgb.as_chunks::<3>().0) {
-        *values = std::array::from_fn(|c| (f32::from(pixel[c]) - mean[c]) * scale[c]);
+        *values = normalize_pixel(pixel.map(f32::from), mean, scale);
     }
     values
+}
+
+/// `(value - mean) * scale` of one pixel.
+pub fn normalize_pixel(pixel: [f32; 3], mean: [f32; 3], scale: [f32; 3]) -> [f32; 3] {
+    std::array::from_fn(|c| (pixel[c] - mean[c]) * scale[c])
 }
 
 /// The values of 16-bit floats, little-endian.

@@ -17,7 +17,11 @@ use crate::presets::Preset;
 /// One sentence that names the file: it can't be read, is of another kind, or lacks tensors, which it lists.
 pub fn load(path: &Path, preset: Preset, spec: &Spec) -> Result<Tensors> {
     let names = preset.timm_names();
-    ensure!(!names.is_empty(), "--backbone: the preset {} has no weights to begin with; lite0 has", preset.name());
+    ensure!(
+        !names.is_empty(),
+        "--backbone: the preset {} has no weights to begin with; lite0 and lite1 have",
+        preset.name()
+    );
     let file = candle_core::safetensors::load(path, &Device::Cpu)
         .with_context(|| format!("{}: is no safetensors file with weights", path.display()))?;
     let wanted = |[conv, norm]: &[String; 2]| {

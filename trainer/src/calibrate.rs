@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use husky::{Classifier, Spec, Verdict, weights};
 use serde::{Deserialize, Serialize};
 
 use crate::files::write_atomically;
-use crate::judge::{judge, judged};
+use crate::judge::judge;
 use crate::metrics::{log_loss, probabilities};
 use crate::{model_file, output};
 
@@ -111,13 +111,11 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let classifier = Classifier::load(&file).with_context(|| args.model.display().to_string())?;
     let (mut spec, tensors) = weights::read(&file)?;
     let (photos, _) = judge(&classifier, &args.folder)?;
-    if photos.iter().any(|photo| photo.label != photos[0].label) {
-        let before = judged(&photos, &spec.labels);
-        let logits: Vec<Vec<f32>> = photos.iter().map(|photo| logits(&photo.verdict, spec.temperature)).collect();
-        calibrate(&mut spec, &logits, &before.labels, args.threshold_rule);
-    } else {
-        bail!("{}: photos of one label alone tell nothing", args.folder.display());
-    }
+    let labels: Vec<usize> = photos.iter().map(|photo| photo.label).collect();
+    let several = labels.iter().any(|label| *label != labels[0]);
+    ensure!(several, "{}: photos of one label alone tell nothing", args.folder.display());
+    let logits: Vec<Vec<f32>> = photos.iter().map(|photo| logits(&photo.verdict, spec.temperature)).collect();
+    calibrate(&mut spec, &logits, &labels, args.threshold_rule);
     let bytes = weights::write(&spec, &tensors, weights::precision(&file)?)?;
     write_atomically(&args.out, &bytes)?;
     output::print(&format!("temperature {:.4}, threshold {:.4}\n", spec.temperature, spec.threshold))?;

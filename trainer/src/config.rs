@@ -36,7 +36,7 @@ pub enum Schedule {
 pub struct Config {
     /// Folder with training/LABEL/… and validation/LABEL/… (or LABEL/… alone, which is split)
     pub data: PathBuf,
-    /// The network
+    /// The network; lite0 and lite1 have defaults of their own for what is not said (trainer/recipes)
     #[arg(long, value_enum, default_value = "classic")]
     pub preset: Preset,
     /// Where all randomness comes from: on one kind of machine, the same seed, data and version give the same model file

@@ -56,10 +56,10 @@ pub fn run(args: &QuantizeArgs) -> Result<ExitCode> {
     write_atomically(&args.out, &bytes)?;
     let mut text = format!("{}: {} bytes, from {}\n", args.out.display(), bytes.len(), file.len());
     if let Some(folder) = &args.data {
-        let [before, after] = [Classifier::load(&file)?, Classifier::load(&bytes)?];
-        let (before, after) = (judge(&before, folder)?.0, judge(&after, folder)?.0);
-        let labels = weights::read(&bytes)?.0.labels;
-        let figures = [&before, &after].map(|photos| judged(photos, &labels).figures().rows());
+        let classifiers = [Classifier::load(&file)?, Classifier::load(&bytes)?];
+        let (before, after) = (judge(&classifiers[0], folder)?.0, judge(&classifiers[1], folder)?.0);
+        let labels = &classifiers[0].spec().labels;
+        let figures = [&before, &after].map(|photos| judged(photos, labels).figures().rows());
         text += &format!("\n{:<36} {:>7} {:>8}\n", format!("{} photos", before.len()), "before", "after");
         for ((name, before), (_, after)) in figures[0].into_iter().zip(figures[1]) {
             let shown = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| format!("{figure:.4}"));

@@ -68,7 +68,7 @@ impl<'a> Run<'a> {
         run.report_skipped()?;
         let path = folder.join("checkpoint.safetensors");
         if path.exists() {
-            run.average = run.averaged().then(|| run.network.twin()).transpose()?;
+            run.average = run.averaged()?;
             let saved = checkpoint::load(&path, &run.network, run.average.as_ref(), &mut run.optimizer)?;
             ensure!(
                 run.state.config.steps_alike(&saved.config),
@@ -135,13 +135,11 @@ impl<'a> Run<'a> {
 
     /// What precedes the first step.
     fn begin(&mut self) -> Result<()> {
-        if self.state.config.backbone.is_none() {
-            self.average = self.averaged().then(|| self.network.twin()).transpose()?;
-            return Ok(());
-        }
+        let fit = || head::fit(&self.network, &self.data.training, &self.loader);
+        let fit = self.state.config.backbone.is_some().then(fit).transpose()?;
+        self.average = self.averaged()?;
         // The backbone with a fitted last layer is epoch 0: what the others have to be better than.
-        let fit = head::fit(&self.network, &self.data.training, &self.loader)?;
-        self.average = self.averaged().then(|| self.network.twin()).transpose()?;
+        let Some(fit) = fit else { return Ok(()) };
         let accuracy = count_correct(&fit.logits, &fit.labels) as f64 / fit.labels.len() as f64;
         let validation = self.validate()?;
         self.state.epoch = 0;
@@ -150,8 +148,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn averaged(&self) -> bool {
-        self.state.config.ema > 0.0
+    /// The moving average at its start, where the recipe wants one.
+    fn averaged(&self) -> Result<Option<Network>> {
+        Ok((self.state.config.ema > 0.0).then(|| self.network.twin()).transpose()?)
     }
 
     fn report_skipped(&self) -> Result<()> {

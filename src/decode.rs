@@ -11,6 +11,7 @@ use std::{
 };
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use memchr::memchr;
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use crate::{Error, Pixels, Result};
@@ -148,16 +149,19 @@ fn format(bytes: &[u8]) -> Result<ImageFormat> {
 /// and reports nothing. What follows the marker, such as a phone's film of the same moment, is no part of the picture.
 fn is_whole_jpeg(mut bytes: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xd9;
-    // In compressed data, 0xff is followed by 0 or a restart marker; before a marker, by as many 0xff as one likes.
-    let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xd0..=0xd8 | 0xff);
-    while let Some(at) = bytes.windows(2).position(is_marker) {
-        if bytes[at + 1] == END_OF_IMAGE {
-            return true;
+    while let Some(at) = memchr(0xff, bytes) {
+        bytes = &bytes[at + 1..];
+        match bytes.first() {
+            Some(&END_OF_IMAGE) => return true,
+            // In compressed data, 0 or a restart marker follows; before a marker, as many 0xff as one likes.
+            None | Some(0 | 0xd0..=0xd8 | 0xff) => {}
+            // Any other marker starts a segment, whose first two bytes say how long it is.
+            Some(_) => {
+                bytes = &bytes[1..];
+                let length = bytes.first_chunk().map_or(0, |&length| u16::from_be_bytes(length));
+                bytes = bytes.get(usize::from(length)..).unwrap_or_default();
+            }
         }
-        bytes = &bytes[at + 2..];
-        // Any other marker starts a segment, whose first two bytes say how long it is.
-        let length = bytes.first_chunk().map_or(0, |&length| u16::from_be_bytes(length));
-        bytes = bytes.get(usize::from(length)..).unwrap_or_default();
     }
     false
 }

@@ -90,14 +90,7 @@ pub fn read(bytes: &[u8]) -> Result<(Spec, Weights)> {
     file.check_tensors(&expected)?;
     let mut tensors = Vec::new();
     for p in parameters {
-        let (mut weights, bias) = (file.values(&p.weight_name()), file.values(&p.bias_name()));
-        if file.precision == Precision::I8 {
-            let scales = file.values(&p.scale_name());
-            for weights in weights.chunks_exact_mut(scales.len()) {
-                weights.iter_mut().zip(&scales).for_each(|(weight, scale)| *weight *= scale);
-            }
-        }
-        for (name, values) in [(p.weight_name(), weights), (p.bias_name(), bias)] {
+        for (name, values) in file.values(p) {
             check_finite(&name, &values)?;
             tensors.push((name, values));
         }

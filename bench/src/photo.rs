@@ -49,7 +49,7 @@ pub fn run(launches: usize) -> Result<()> {
     }
     let mut table = Table::new(&["from", "to the answer, ms"]);
     table.row([format!("JPEG file, 4000x3000, {megabytes:.1} MB"), file.to_string()]);
-    table.row(["camera frame, 1280x720".to_owned(), frame.to_string()]);
+    table.row(["camera frame, 640x480".to_owned(), frame.to_string()]);
     let report = format!(
         "`classic` in the site's worker, {browser}, {}: `cargo xtask bench photo --launches {launches}`. Medians of \
          {launches} launches, each of {RUNS} photos (smallest–largest).\n\n{table}",

@@ -27,7 +27,7 @@ use picture::{Buffers, Layout, Margins, Picture};
 use winograd::Winograd;
 
 pub use step::{Activation, Op, Padding, Parameters, Shape, Step, Window};
-pub use values::{are_finite, from_halves, normalize, normalize_pixel, over_white};
+pub use values::{are_finite, from_halves, from_integers, normalize, normalize_pixel, over_white};
 
 /// A network ready to run.
 pub struct Network {

@@ -33,6 +33,17 @@ pub fn from_halves(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|&b| from_half(u16::from_le_bytes(b))).collect()
 }
 
+/// The values of 8-bit integers, `[…, channels]`, each to be multiplied with its channel's scale.
+pub fn from_integers(bytes: &[u8], scales: &[f32]) -> Vec<f32> {
+    let mut values = vec![0.0; bytes.len()];
+    for (values, bytes) in values.chunks_exact_mut(scales.len()).zip(bytes.chunks_exact(scales.len())) {
+        for ((value, &byte), scale) in values.iter_mut().zip(bytes).zip(scales) {
+            *value = f32::from(byte.cast_signed()) * scale;
+        }
+    }
+    values
+}
+
 /// Whether all values are finite.
 pub fn are_finite(values: &[f32]) -> bool {
     // To the end, as vectors: to stop at the first that is not goes value by value.

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use husky_engine::from_integers;
 use safetensors::Dtype;
 
 use super::{
@@ -12,6 +13,7 @@ use crate::{
     Error, Result,
     error::printable,
     json::{self, FromJson, Json, Object},
+    spec::Parameters,
 };
 
 /// The metadata's one key.
@@ -81,13 +83,23 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// A tensor's values; 8-bit ones without their scales.
-    ///
-    /// # Panics
-    /// If the tensor is not there.
-    pub(super) fn values(&self, name: &str) -> Vec<f32> {
-        let Entry { dtype, start, stop, .. } = *self.tensor(name).expect("the tensors were checked");
-        decode(dtype, &self.data[start as usize..stop as usize])
+    /// A layer's weights and bias, as [`check_tensors`](Self::check_tensors) found them.
+    pub(super) fn values(&self, p: &Parameters) -> [(String, Vec<f32>); 2] {
+        let data = |name: &str| {
+            let Entry { dtype, start, stop, .. } = *self.tensor(name).expect("the tensors were checked");
+            (dtype, &self.data[start as usize..stop as usize])
+        };
+        let floats = |name: &str| {
+            let (dtype, bytes) = data(name);
+            decode(dtype, bytes)
+        };
+        let (weight, bias) = (p.weight_name(), p.bias_name());
+        let weights = match self.precision {
+            Precision::I8 => from_integers(data(&weight).1, &floats(&p.scale_name())),
+            Precision::F16 | Precision::F32 => floats(&weight),
+        };
+        let biases = floats(&bias);
+        [(weight, weights), (bias, biases)]
     }
 
     fn tensor(&self, name: &str) -> Option<&Entry> {

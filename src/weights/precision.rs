@@ -55,11 +55,10 @@ impl Precision {
     }
 }
 
-/// The values of a tensor's bytes; 8-bit ones without their scales.
+/// The values of a tensor's bytes.
 pub(super) fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     match dtype {
         Dtype::F16 => husky_engine::from_halves(bytes),
-        Dtype::I8 => bytes.iter().map(|&b| f32::from(b.cast_signed())).collect(),
         _ => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
     }
 }

@@ -23,7 +23,7 @@ const SERVICE_WORKER: &str = "service-worker.js";
 const VERSION: &str = "{{VERSION}}";
 
 /// What the page downloads at once: the whole crate but for the decoders of photo files.
-const PAGE: Build = Build { package: "husky", features: &["page"], relaxed_simd: false };
+const PAGE: Build = Build { package: "husky-module", features: &["page"], relaxed_simd: false };
 /// The same with fused multiply-adds, for browsers that have them. `www/husky-module.js` chooses.
 const RELAXED: Build = Build { relaxed_simd: true, ..PAGE };
 /// What the worker downloads with the first photo file.
@@ -119,7 +119,7 @@ impl Build {
         command.args(["--no-default-features", "--features", &self.features.join(",")]);
         command.args(["--target", WASM, "--config", &self.rustflags()]).arg("--target-dir").arg(target);
         run(&mut command)?;
-        Ok(target.join(WASM).join(format!("wasm/{}.wasm", self.package)))
+        Ok(target.join(WASM).join(format!("wasm/{}.wasm", self.package.replace('-', "_"))))
     }
 
     /// Flags beside those of `.cargo/config.toml`, as an entry of cargo's configuration.

@@ -25,15 +25,25 @@ const STAGES: [Stage; 7] = [
     stage(6, 5, 2, 192),
     stage(6, 3, 1, 320),
 ];
-/// How many blocks each stage has.
-pub(super) type Repeats = [u32; 7];
-pub(super) const LITE0: Repeats = [1, 2, 2, 3, 3, 4, 1];
-pub(super) const LITE1: Repeats = [1, 3, 3, 4, 4, 5, 1];
+
+/// One of the family.
+#[derive(Clone, Copy)]
+pub(super) struct Lite {
+    /// How many blocks each stage has.
+    repeats: [u32; 7],
+    /// Channels of the last convolution.
+    head: u32,
+}
+
+pub(super) const LITE0: Lite = Lite { repeats: [1, 2, 2, 3, 3, 4, 1], head: HEAD };
+pub(super) const LITE1: Lite = Lite { repeats: [1, 3, 3, 4, 4, 5, 1], head: HEAD };
+/// Lite0 without its last two stages, which have four fifths of the weights, under a smaller head of its own.
+pub(super) const TINY: Lite = Lite { repeats: [1, 2, 2, 3, 3, 0, 0], head: 512 };
 const STEM: u32 = 32;
 const HEAD: u32 = 1280;
 
 /// The network up to its mean over all places.
-pub(super) fn layers(repeats: Repeats) -> Vec<Layer> {
+pub(super) fn layers(Lite { repeats, head }: Lite) -> Vec<Layer> {
     let mut layers = vec![conv(STEM, 3, 2, Activation::Relu6)];
     let mut input = STEM;
     for (Stage { expansion, kernel, stride, channels }, repeats) in STAGES.into_iter().zip(repeats) {
@@ -57,7 +67,7 @@ pub(super) fn layers(repeats: Repeats) -> Vec<Layer> {
             input = channels;
         }
     }
-    layers.extend([conv(HEAD, 1, 1, Activation::Relu6), Layer::GlobalAveragePool2d]);
+    layers.extend([conv(head, 1, 1, Activation::Relu6), Layer::GlobalAveragePool2d]);
     layers
 }
 
@@ -65,8 +75,9 @@ fn conv(filters: u32, kernel: u32, stride: u32, activation: Activation) -> Layer
     Layer::Conv2d { filters, kernel, stride, padding: Padding::Same, activation }
 }
 
-/// What timm calls each convolution of [`layers`], in their order, and the batch norm behind it.
-pub(super) fn timm_names(repeats: Repeats) -> Vec<[String; 2]> {
+/// What timm calls each convolution of [`layers`], in their order, and the batch norm behind it. A head of its own has no
+/// name, since nothing is known about it.
+pub(super) fn timm_names(Lite { repeats, head }: Lite) -> Vec<[String; 2]> {
     let mut names = vec![["conv_stem".to_owned(), "bn1".to_owned()]];
     for (i, (stage, repeats)) in STAGES.iter().zip(repeats).enumerate() {
         let convolutions: &[&str] = match stage.expansion {
@@ -80,6 +91,8 @@ pub(super) fn timm_names(repeats: Repeats) -> Vec<[String; 2]> {
             }));
         }
     }
-    names.push(["conv_head".to_owned(), "bn2".to_owned()]);
+    if head == HEAD {
+        names.push(["conv_head".to_owned(), "bn2".to_owned()]);
+    }
     names
 }

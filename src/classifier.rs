@@ -1,4 +1,4 @@
-use crate::{Pixels, Result, Spec, Verdict, engine::Network, resize, weights};
+use crate::{Pixels, Result, Spec, Verdict, engine::Network, gate, resize, weights};
 
 /// A loaded model: the whole way from a photo to an answer.
 pub struct Classifier {
@@ -31,8 +31,10 @@ impl Classifier {
     /// # Errors
     /// [`Error::ModelAnswer`](crate::Error::ModelAnswer) where the network's answer is no number.
     pub fn classify_pixels(&self, pixels: &Pixels) -> Result<Verdict> {
-        let input = self.spec.input.normalize(resize::resize(pixels, self.spec.input.size).rgb());
-        Verdict::from_logits(&self.spec, &self.network.forward(&input))
+        let picture = resize::resize(pixels, self.spec.input.size);
+        let input = self.spec.input.normalize(picture.rgb());
+        let verdict = Verdict::from_logits(&self.spec, &self.network.forward(&input))?;
+        Ok(Verdict { unsure: verdict.unsure || !gate::may_be_photo(&picture), ..verdict })
     }
 
     /// What the model file says about itself.

@@ -213,6 +213,9 @@ pub enum Error {
     /// The threshold is no probability.
     #[error("the model file's threshold must lie between 0 and 1: export it again")]
     ModelThreshold(f32),
+    /// The probabilities between which answers are unsure don't enclose the threshold.
+    #[error("the model file's range of unsure answers must lie around its threshold: calibrate it again")]
+    ModelUnsure(f32, f32),
     /// The last layer does not give one value a label.
     #[error("the model file has {labels} labels, so its last layer must be a linear dense one with {outputs} units")]
     ModelOutput {
@@ -305,6 +308,7 @@ impl Error {
             Self::ModelAnswer => "model-answer",
             Self::ModelTemperature(_) => "model-temperature",
             Self::ModelThreshold(_) => "model-threshold",
+            Self::ModelUnsure(..) => "model-unsure",
             Self::ModelOutput { .. } => "model-output",
             Self::ModelLabelCount(_) => "model-label-count",
             Self::ModelLabel { .. } => "model-label",

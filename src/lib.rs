@@ -21,6 +21,7 @@ mod classifier;
 #[cfg(feature = "decode")]
 pub mod decode;
 mod error;
+mod gate;
 mod json;
 mod pixels;
 pub mod resize;

@@ -27,6 +27,9 @@ pub struct Spec {
     pub temperature: f32,
     /// Of two labels, the first is answered where its probability is at least this. Unused with more.
     pub threshold: f32,
+    /// Of two labels, the answer is unsure where the first's probability lies between these; nowhere, if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsure: Option<[f32; 2]>,
     /// Where the model comes from.
     pub provenance: Provenance,
 }
@@ -163,6 +166,11 @@ impl Spec {
         if !(0.0..=1.0).contains(&self.threshold) {
             return Err(Error::ModelThreshold(self.threshold));
         }
+        if let Some([low, high]) = self.unsure
+            && !((0.0..=self.threshold).contains(&low) && (self.threshold..=1.0).contains(&high))
+        {
+            return Err(Error::ModelUnsure(low, high));
+        }
         let steps = self.architecture.steps(self.input.size)?;
         let outputs = if self.labels.len() == 2 { 1 } else { self.labels.len() };
         match steps.last() {
@@ -252,6 +260,7 @@ pub(crate) mod tests {
             labels: vec!["husky".to_owned(), "nothusky".to_owned()],
             temperature: 1.0,
             threshold: 0.5,
+            unsure: None,
             provenance: Provenance::default(),
         }
     }
@@ -302,6 +311,7 @@ pub(crate) mod tests {
             Layer::Residual { layers },
             Layer::GlobalAveragePool2d,
         ]);
+        spec.unsure = Some([0.125, 0.75]);
         spec.input.mean = [103.939, 1e-7, -0.1];
         spec.provenance = Provenance { date: Some("2026-11-22".to_owned()), seed: u64::MAX, ..spec.provenance };
         let json = serde_json::to_string(&spec).unwrap();

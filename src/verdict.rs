@@ -12,6 +12,8 @@ pub struct Verdict {
     pub probability: f32,
     /// The probability of every label, in the order of the model's labels. They sum to 1.
     pub probabilities: Vec<f32>,
+    /// Whether the answer had better not be relied on: too near the threshold, or of a picture that is no photo.
+    pub unsure: bool,
 }
 
 impl Verdict {
@@ -25,11 +27,14 @@ impl Verdict {
             return Err(Error::ModelAnswer);
         }
         let probabilities = Self::probabilities(logits, spec.temperature);
-        let winner = match probabilities[..] {
-            [first, _] => usize::from(first < spec.threshold),
-            _ => argmax(&probabilities),
+        let (winner, unsure) = match probabilities[..] {
+            [first, _] => {
+                let unsure = spec.unsure.is_some_and(|[low, high]| first > low && first < high);
+                (usize::from(first < spec.threshold), unsure)
+            }
+            _ => (argmax(&probabilities), false),
         };
-        Ok(Self { label: spec.labels[winner].clone(), probability: probabilities[winner], probabilities })
+        Ok(Self { label: spec.labels[winner].clone(), probability: probabilities[winner], probabilities, unsure })
     }
 
     /// The probability of every label: the sigmoid of one logit and its complement, or the softmax of several, after
@@ -80,6 +85,18 @@ mod tests {
         let exact = verdict(0.5, 1.0, &["yes", "no"], &[1.25]).probabilities[0];
         assert_eq!(verdict(exact, 1.0, &["yes", "no"], &[1.25]).label, "yes");
         assert_eq!(verdict(exact.next_up(), 1.0, &["yes", "no"], &[1.25]).label, "no");
+    }
+
+    #[test]
+    fn between_two_probabilities_it_is_unsure() {
+        let unsure = |range, logit| {
+            let spec = Spec { unsure: range, ..classic() };
+            Verdict::from_logits(&spec, &[logit]).unwrap().unsure
+        };
+        // Probabilities of 0.27, 0.5 and 0.73.
+        assert_eq!([-1.0, 0.0, 1.0].map(|logit| unsure(Some([0.4, 0.6]), logit)), [false, true, false]);
+        assert_eq!([-1.0, 0.0, 1.0].map(|logit| unsure(Some([0.2, 0.5]), logit)), [true, false, false]);
+        assert_eq!([-1.0, 0.0, 1.0].map(|logit| unsure(None, logit)), [false; 3]);
     }
 
     #[test]

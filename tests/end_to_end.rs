@@ -54,7 +54,7 @@ fn a_chosen_photo_gets_its_answer_and_nothing_is_asked_of_the_network() {
     let (server, browser) = open(&site);
     assert_eq!(
         browser.read("$('model').textContent"),
-        "Model bright · 2\u{a0}kB · 193 parameters · 2026-11-22 · husky from 50.0\u{a0}% on"
+        "Model bright · 2\u{a0}kB · 193 parameters · 2026-11-22 · husky from 60.0\u{a0}% on"
     );
     browser.read("navigator.serviceWorker.ready.then(() => true)");
     let before = server.requests();
@@ -73,7 +73,7 @@ fn a_chosen_photo_gets_its_answer_and_nothing_is_asked_of_the_network() {
     // The bar of both speaks of the husky, and so agrees with the threshold's tick.
     let bars = browser.read("cards().map((card) => Number(card.querySelector('.bar').ariaValueNow))");
     assert!(bars[0].as_f64().unwrap() > 50.0 && bars[1].as_f64().unwrap() < 50.0, "{bars}");
-    assert_eq!(browser.read("cards().map((card) => card.querySelector('.tick').style.left)"), json!(["50%", "50%"]));
+    assert_eq!(browser.read("cards().map((card) => card.querySelector('.tick').style.left)"), json!(["40%", "40%"]));
     browser.until("thumbnails show", "cards().every((card) => card.querySelector('img').naturalWidth === 320)");
     assert_eq!(
         browser.read("$('announcement').textContent"),
@@ -84,6 +84,9 @@ fn a_chosen_photo_gets_its_answer_and_nothing_is_asked_of_the_network() {
     assert_eq!(after[before.len()..], ["GET /husky_decoder_bg.wasm"], "classifying asked the network for something");
     browser.choose("files", &[photos.picture("dawn.webp", 200)]);
     browser.until("it is judged", "window.results.length === 3");
+    browser.choose("files", &[photos.picture("dusk.png", 128)]);
+    browser.until("it says that it is not sure", "cards()[3].innerText.startsWith('Not sure')");
+    assert_eq!(browser.read("results.map((result) => result.unsure)"), json!([false, false, false, true]));
     assert_eq!(server.requests(), after, "classifying asked the network for something");
     no_violations(&browser);
 }
@@ -186,6 +189,29 @@ fn another_model_can_be_loaded_and_a_bad_one_changes_nothing() {
     // The photos that are there are judged again.
     let results = results(&browser, 4);
     assert_eq!((&results[2]["label"], &results[3]["label"]), (&json!("nothusky"), &json!("nothusky")));
+    no_violations(&browser);
+}
+
+#[test]
+fn the_page_offers_the_models_that_ship() {
+    let (site, photos) = (Site::shipped(), Photos::new());
+    let (_server, browser) = open(&site);
+    browser.choose("files", &[photos.picture("snow.png", 220)]);
+    results(&browser, 1);
+    let names = browser.read("Array.from(document.querySelectorAll('#model option'), (option) => option.value)");
+    let names = names.as_array().unwrap();
+    assert!(names.len() > 1 && names[0] == "husky", "{names:?}");
+    for (i, name) in names.iter().enumerate().rev() {
+        browser.read(&format!(
+            "(() => {{ const select = document.getElementById('model'); select.value = {name}; select.dispatchEvent(new Event('change')) }})()"
+        ));
+        // The photo is judged anew each time.
+        results(&browser, 1 + names.len() - i);
+        let file = fs::read(site.folder().join(format!("models/{}.safetensors", name.as_str().unwrap()))).unwrap();
+        let preset = husky::weights::read(&file).unwrap().0.name;
+        browser.until("its name shows", &format!("$('model').textContent.startsWith('Model {preset} ')"));
+    }
+    assert_eq!(browser.read("failures"), json!([]));
     no_violations(&browser);
 }
 
@@ -552,7 +578,9 @@ fn the_page_agrees_with_the_native_command() {
     let page = results(&browser, files.len());
     for (file, result) in files.iter().zip(&page) {
         let expected = native.iter().find(|line| Path::new(line["file"].as_str().unwrap()) == file).unwrap();
-        assert_eq!(result["label"], expected["label"], "{}", file.display());
+        for what in ["label", "unsure"] {
+            assert_eq!(result[what], expected[what], "{}", file.display());
+        }
         let difference = result["probability"].as_f64().unwrap() - expected["probability"].as_f64().unwrap();
         assert!(difference.abs() <= 1e-3, "{}: {difference}", file.display());
     }

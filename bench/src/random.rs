@@ -19,6 +19,7 @@ pub fn network(name: &str, size: u32, layers: Vec<Layer>) -> Result<(Spec, Weigh
         labels: vec!["husky".to_owned(), "nothusky".to_owned()],
         temperature: 1.0,
         threshold: 0.5,
+        unsure: None,
         provenance: Provenance::default(),
     };
     let mut noise = noise();

@@ -29,6 +29,7 @@ impl FromJson for Spec {
                 labels: spec.field("labels")?,
                 temperature: spec.field("temperature")?,
                 threshold: spec.field("threshold")?,
+                unsure: spec.take("unsure")?,
                 provenance: spec.field("provenance")?,
             })
         })

@@ -190,7 +190,7 @@ fn show(widget: &Rc<Inner>, session: &Rc<Session>, stream: Stream) {
 }
 
 fn show_answer(widget: &Inner, info: &ModelInfo, answer: &Answer) {
-    let words = display::words(&info.labels(), &answer.label());
+    let words = display::verdict(info, answer);
     let (label, probability) = display::shown(info, answer);
     let time = display::fixed(answer.milliseconds() as f32, 0);
     let text = format!("{words} · {} {label} · {time}\u{a0}ms", display::percent(probability));

@@ -78,7 +78,7 @@ impl Card {
 
     /// Shows an answer.
     pub fn show_answer(&self, info: &ModelInfo, answer: &Answer) {
-        let words = display::words(&info.labels(), &answer.label());
+        let words = display::verdict(info, answer);
         let (label, probability) = display::shown(info, answer);
         let by = if answer.decoded_by() == "browser" { " · decoded by the browser" } else { "" };
         let time = format!("{}\u{a0}ms{by}", display::fixed(answer.milliseconds() as f32, 0));

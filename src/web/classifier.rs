@@ -19,6 +19,8 @@ export interface Answer {
     probability: number;
     /** The probability of every label, in the order of the model's labels. */
     probabilities: number[];
+    /** Whether the answer had better not be relied on: too near the threshold, or of a picture that is no photo. */
+    unsure: boolean;
     /** How long judging took, with the decoding where this crate did it. */
     milliseconds: number;
     /** Who decoded the photo: this crate, or the browser (camera frames; formats that the crate does not read). */
@@ -32,6 +34,8 @@ export interface ModelInfo {
     labels: string[];
     /** Of two labels, the first is answered where its probability is at least this. */
     threshold: number;
+    /** Of two labels, the answer is unsure where the probability of the first lies between these. */
+    unsure?: [number, number];
     /** Width and height in pixels of what the network sees. */
     inputSize: number;
     /** Number of trained values. */
@@ -72,6 +76,10 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn probabilities(this: &Answer) -> Array;
 
+    /// Whether the answer had better not be relied on.
+    #[wasm_bindgen(method, getter)]
+    pub fn unsure(this: &Answer) -> bool;
+
     /// How long judging took, with the decoding where this crate did it.
     #[wasm_bindgen(method, getter)]
     pub fn milliseconds(this: &Answer) -> f64;
@@ -96,6 +104,10 @@ extern "C" {
     /// Of two labels, the first is answered where its probability is at least this.
     #[wasm_bindgen(method, getter)]
     pub fn threshold(this: &ModelInfo) -> f32;
+
+    /// Of two labels, the probabilities of the first between which answers are unsure.
+    #[wasm_bindgen(method, getter)]
+    pub fn unsure(this: &ModelInfo) -> Option<Vec<f32>>;
 
     /// Number of trained values.
     #[wasm_bindgen(method, getter)]
@@ -128,11 +140,12 @@ impl Answer {
             label: String,
             probability: f32,
             probabilities: Vec<f32>,
+            unsure: bool,
             milliseconds: f64,
             decoded_by: DecodedBy,
         }
-        let Verdict { label, probability, probabilities } = verdict;
-        let fields = Fields { label, probability, probabilities, milliseconds: now() - start, decoded_by };
+        let Verdict { label, probability, probabilities, unsure } = verdict;
+        let fields = Fields { label, probability, probabilities, unsure, milliseconds: now() - start, decoded_by };
         to_js(&fields).unchecked_into()
     }
 }
@@ -145,6 +158,7 @@ impl ModelInfo {
             name: &'a str,
             labels: &'a [String],
             threshold: f32,
+            unsure: Option<[f32; 2]>,
             input_size: u32,
             parameters: usize,
             bytes: usize,
@@ -152,11 +166,12 @@ impl ModelInfo {
             version: &'a str,
             training_photos: &'a [usize],
         }
-        let Spec { name, labels, threshold, input, provenance, .. } = spec;
+        let Spec { name, labels, threshold, unsure, input, provenance, .. } = spec;
         let fields = Fields {
             name,
             labels,
             threshold: *threshold,
+            unsure: *unsure,
             input_size: input.size,
             parameters,
             bytes,

@@ -19,6 +19,11 @@ pub(super) fn words(labels: &[String], label: &str) -> String {
     format!("{}{}", first.to_upper_case(), letters.as_str())
 }
 
+/// The answer for people.
+pub(super) fn verdict(info: &ModelInfo, answer: &Answer) -> String {
+    if answer.unsure() { "Not sure".to_owned() } else { words(&info.labels(), &answer.label()) }
+}
+
 /// What bar and percentage speak of: of two labels always the first, so that they agree with the threshold's tick;
 /// of more, the answered one.
 pub(super) fn shown(info: &ModelInfo, answer: &Answer) -> (String, f32) {
@@ -42,19 +47,26 @@ pub(super) fn fill(bar: &Element, info: &ModelInfo, answer: &Answer) {
     let (label, probability) = shown(info, answer);
     let tick: HtmlElement = dom::child(bar, "tick");
     set_style(&dom::child(bar, "fill"), "width", probability);
-    set_style(&tick, "left", info.threshold());
+    let [low, high] = between(info);
+    set_style(&tick, "left", low);
+    set_style(&tick, "width", high - low);
     dom::show(&tick, info.labels().len() == 2);
-    tick.set_title(&format!("{} from {} on", words(&info.labels(), &label), percent(info.threshold())));
+    tick.set_title(&format!("{} from {} on", words(&info.labels(), &label), percent(high)));
     dom::set(bar, "aria-label", &format!("Probability of {label}"));
     dom::set(bar, "aria-valuenow", &fixed(100.0 * probability, 1));
     dom::set(bar, "aria-valuetext", &percent(probability));
     dom::show(bar, true);
 }
 
+/// The probabilities of the first label between which it is not sure: of no width where it always is.
+fn between(info: &ModelInfo) -> [f32; 2] {
+    info.unsure().and_then(|range| range.try_into().ok()).unwrap_or([info.threshold(); 2])
+}
+
 /// Whether the answer is the label that is looked for.
 pub(super) fn is_positive(info: &ModelInfo, answer: &Answer) -> bool {
     let labels = info.labels();
-    labels.len() != 2 || answer.label() == labels[0]
+    !answer.unsure() && (labels.len() != 2 || answer.label() == labels[0])
 }
 
 /// The line about the model: `Model classic · 6.6 MB · 3,304,769 parameters · 2026-11-22 · husky from 41.0 % on`.
@@ -65,7 +77,7 @@ pub(super) fn model(info: &ModelInfo) -> String {
     };
     let date = info.date().map(|date| format!(" · {date}")).unwrap_or_default();
     let threshold = match &info.labels()[..] {
-        [positive, _] => format!(" · {positive} from {} on", percent(info.threshold())),
+        [positive, _] => format!(" · {positive} from {} on", percent(between(info)[1])),
         _ => String::new(),
     };
     format!("Model {} · {size} · {} parameters{date}{threshold}", info.name(), thousands(info.parameters()))

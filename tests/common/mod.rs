@@ -20,6 +20,7 @@ pub fn spec(size: u32, labels: usize, layers: Vec<Layer>) -> Spec {
         labels: (0..labels).map(|i| format!("label {i}")).collect(),
         temperature: 1.0,
         threshold: 0.5,
+        unsure: None,
         provenance: Provenance::default(),
     }
 }

@@ -29,6 +29,7 @@ fn logistic(name: &str, slope: f32) -> Vec<u8> {
         labels: vec!["husky".to_owned(), "nothusky".to_owned()],
         temperature: 1.0,
         threshold: 0.5,
+        unsure: Some([0.4, 0.6]),
         provenance: Provenance {
             version: "0.1.0".to_owned(),
             date: Some("2026-11-22".to_owned()),

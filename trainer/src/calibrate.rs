@@ -1,5 +1,5 @@
-//! What turns a trained network's logits into answers: temperature and threshold, both fitted to validation photos; and
-//! `husky calibrate`, which fits them anew.
+//! What turns a trained network's logits into answers: temperature, threshold, and where to be unsure, all fitted to
+//! validation photos; and `husky calibrate`, which fits them anew.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -118,7 +118,8 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     calibrate(&mut spec, &logits, &labels, args.threshold_rule);
     let bytes = weights::write(&spec, &tensors, weights::precision(&file)?)?;
     write_atomically(&args.out, &bytes)?;
-    output::print(&format!("temperature {:.4}, threshold {:.4}\n", spec.temperature, spec.threshold))?;
+    let unsure = spec.unsure.map(|[low, high]| format!(", unsure between {low:.4} and {high:.4}")).unwrap_or_default();
+    output::print(&format!("temperature {:.4}, threshold {:.4}{unsure}\n", spec.temperature, spec.threshold))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -132,11 +133,35 @@ fn logits(verdict: &Verdict, temperature: f32) -> Vec<f32> {
     }
 }
 
-/// Fits the temperature and, of two labels, the threshold to photos with these logits and labels.
+/// Fits the temperature and, of two labels, the threshold and the range of unsure answers to photos with these logits and
+/// labels.
 pub fn calibrate(spec: &mut Spec, logits: &[Vec<f32>], labels: &[usize], rule: Rule) {
     spec.temperature = fit_temperature(logits, labels);
     let calibrated = probabilities(logits, spec.temperature);
-    spec.threshold = if spec.labels.len() == 2 { best_threshold(&calibrated, labels, rule) } else { 0.5 };
+    (spec.threshold, spec.unsure) = match spec.labels.len() {
+        2 => {
+            let threshold = best_threshold(&calibrated, labels, rule);
+            (threshold, unsure_range(&calibrated, threshold))
+        }
+        _ => (0.5, None),
+    };
+}
+
+/// The share of photos like those of the validation about which a model is unsure.
+const UNSURE: f64 = 0.05;
+
+/// The probabilities around the threshold, as far to both sides as logits go, between which that share of the photos lies:
+/// those about which the network says least. None for too few photos.
+fn unsure_range(probabilities: &[Vec<f32>], threshold: f32) -> Option<[f32; 2]> {
+    let logit = |p: f32| (f64::from(p.max(f32::MIN_POSITIVE)) / f64::from((1.0 - p).max(f32::MIN_POSITIVE))).ln();
+    let center = logit(threshold);
+    let mut distances: Vec<f64> = probabilities.iter().map(|p| (logit(p[0]) - center).abs()).collect();
+    distances.sort_by(f64::total_cmp);
+    let count = (UNSURE * distances.len() as f64) as usize;
+    let half = distances[count.checked_sub(1)?].midpoint(distances[count]);
+    let probability = |logit: f64| (1.0 / (1.0 + (-logit).exp())) as f32;
+    // Rounding must not push the threshold out.
+    Some([probability(center - half).min(threshold), probability(center + half).max(threshold)])
 }
 
 /// The temperatures that are tried: outside, there are too few photos to tell.
@@ -226,6 +251,21 @@ mod tests {
             for found in [fit_temperature(&one, &labels), fit_temperature(&three, &labels3)] {
                 assert!((found / temperature - 1.0).abs() < 0.05, "{found} {temperature}");
             }
+        }
+    }
+
+    #[test]
+    fn it_is_unsure_of_the_twentieth_that_is_nearest_to_the_threshold() {
+        let scores = rows(&(1..100).map(|i| i as f32 / 100.0).collect::<Vec<_>>());
+        // Of 99 photos the four nearest.
+        let [low, high] = unsure_range(&scores, 0.502).unwrap();
+        assert_eq!(scores.iter().filter(|p| p[0] > low && p[0] < high).count(), 4, "{low} {high}");
+        let [low, high] = unsure_range(&scores, 0.9).unwrap();
+        assert!(low < 0.9 && high > 0.9 && 0.9 - low > high - 0.9, "{low} {high}");
+        assert_eq!(unsure_range(&scores[..19], 0.5), None);
+        for threshold in [0.0, 1.0] {
+            let [low, high] = unsure_range(&scores, threshold).unwrap();
+            assert!(low <= threshold && threshold <= high && low >= 0.0 && high <= 1.0);
         }
     }
 

@@ -5,7 +5,7 @@ mod html;
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use husky::Spec;
+use husky::{Spec, Verdict};
 use serde::Serialize;
 
 use crate::{
@@ -49,6 +49,8 @@ pub struct Report {
     pub labels: Vec<String>,
     /// From which probability on the first of two labels is answered. Accuracy and confusion follow from it.
     pub threshold: f32,
+    /// The share of the photos whose answers are not `unsure`. The other figures are of all answers.
+    pub coverage: f64,
     /// How often photos of label (row) got answer (column), in the order of the model's labels.
     pub confusion: Vec<Vec<usize>>,
     /// Photos that belong together, as [`Photo::group`] says.
@@ -66,6 +68,10 @@ pub struct Group {
     pub n: usize,
     /// The share of them that was answered with the model's first label.
     pub positive_rate: f64,
+    /// The share of them that was answered so without being unsure.
+    pub sure_positive_rate: f64,
+    /// The share of them about which the model is unsure.
+    pub unsure_rate: f64,
 }
 
 /// Runs the command.
@@ -98,17 +104,24 @@ impl Report {
     pub fn new(spec: &Spec, photos: &[Photo], skipped: usize) -> Self {
         let mut groups = BTreeMap::<String, Group>::new();
         for photo in photos {
+            let Verdict { label, unsure, .. } = &photo.verdict;
             let group = groups.entry(photo.group.clone()).or_default();
-            let positive = f64::from(u8::from(photo.verdict.label == spec.labels[0]));
-            group.positive_rate = (group.positive_rate * group.n as f64 + positive) / (group.n + 1) as f64;
+            let positive = *label == spec.labels[0];
+            let n = group.n as f64;
+            let mean = |rate: &mut f64, more: bool| *rate = (*rate * n + f64::from(u8::from(more))) / (n + 1.0);
+            mean(&mut group.positive_rate, positive);
+            mean(&mut group.sure_positive_rate, positive && !unsure);
+            mean(&mut group.unsure_rate, *unsure);
             group.n += 1;
         }
+        let unsure = photos.iter().filter(|photo| photo.verdict.unsure).count();
         let judged = judged(photos, &spec.labels);
         Self {
             n: photos.len(),
             figures: judged.figures(),
             labels: spec.labels.clone(),
             threshold: spec.threshold,
+            coverage: 1.0 - unsure as f64 / photos.len() as f64,
             confusion: confusion(&judged.labels, &judged.answers, spec.labels.len()),
             groups,
             intervals: judged.intervals(),
@@ -118,10 +131,13 @@ impl Report {
 }
 
 fn table(report: &Report) -> String {
-    let Report { n, figures, labels, threshold, confusion, groups, intervals, skipped } = report;
+    let Report { n, figures, labels, threshold, coverage, confusion, groups, intervals, skipped } = report;
     let mut text = format!("{n} photos, {skipped} files skipped; in brackets 95 % intervals\n");
     if let [positive, _] = &labels[..] {
-        text += &format!("answered {positive:?} from probability {threshold:.4} on\n");
+        text += &format!(
+            "answered {positive:?} from probability {threshold:.4} on, surely enough for {:.1} % of the photos\n",
+            100.0 * coverage
+        );
     }
     for (label, row) in labels.iter().zip(confusion) {
         if row.iter().sum::<usize>() == 0 {
@@ -148,9 +164,13 @@ fn table(report: &Report) -> String {
             let _ = write!(text, "  {count:>width$}");
         }
     }
-    let _ = writeln!(text, "\n\n{:<24}  {:>6}  answered {:?}", "group", "photos", labels[0]);
-    for (name, Group { n, positive_rate }) in groups {
-        let _ = writeln!(text, "{name:<24}  {n:>6}  {:>5.1} %", 100.0 * positive_rate);
+    let answered = format!("answered {:?}", labels[0]);
+    let width = answered.chars().count();
+    let _ = writeln!(text, "\n\n{:<24}  {:>6}  {answered}  and sure  unsure", "group", "photos");
+    for (name, Group { n, positive_rate, sure_positive_rate, unsure_rate }) in groups {
+        let [positive, sure, unsure] = [positive_rate, sure_positive_rate, unsure_rate].map(|rate| 100.0 * rate);
+        let _ = writeln!(text, "{name:<24}  {n:>6}  {positive:>width$.1}  {sure:>8.1}  {unsure:>6.1}");
     }
+    text += "(groups in %)\n";
     text
 }

@@ -20,7 +20,8 @@ use crate::{
 ///
 /// One line a photo: label, probability, milliseconds (decoding and all), file. A file that is no photo is a line on
 /// standard error; the others go on, and the exit code is 1 at the end. Of two labels, the first is answered from the
-/// model's own threshold on, which need not be 50 %: `husky summary MODEL` shows it.
+/// model's own threshold on, which need not be 50 %: `husky summary MODEL` shows it, and between which probabilities the
+/// answer is `unsure`. So it is about a picture that is no photo, whatever the network says.
 #[derive(Debug, clap::Args)]
 pub struct PredictArgs {
     /// The model file
@@ -29,7 +30,7 @@ pub struct PredictArgs {
     /// Photos, and folders whose photos are taken in order of their names, however deep
     #[arg(value_name = "PHOTO|DIR", required = true)]
     pub photos: Vec<PathBuf>,
-    /// Write one JSON object a line: file, label, probability, probabilities, milliseconds; for a bad file (which is also
+    /// Write one JSON object a line: file, label, probability, probabilities, unsure, milliseconds; for a bad file (which is also
     /// a line on standard error) file, error, code
     #[arg(long)]
     pub json: bool,
@@ -107,7 +108,8 @@ fn good(json: bool, file: &str, verdict: &Verdict, milliseconds: f64) -> Result<
     if json {
         return json_line(&Line::Answer { file, verdict, milliseconds });
     }
-    let Verdict { label, probability, .. } = verdict;
+    let Verdict { label, probability, unsure, .. } = verdict;
+    let label = if *unsure { "unsure" } else { label };
     output::print(&format!("{label:<12} {:>5.1} % {milliseconds:>8.1} ms  {file}\n", 100.0 * probability))
 }
 

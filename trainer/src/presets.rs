@@ -108,6 +108,7 @@ impl Preset {
             labels,
             temperature: 1.0,
             threshold: 0.5,
+            unsure: None,
             provenance: Provenance::default(),
         }
     }

@@ -117,7 +117,7 @@ fn boxed(rows: &[[String; 3]]) -> String {
 }
 
 fn metadata(spec: &Spec, precision: Precision, bytes: usize) -> String {
-    let Spec { input, labels, temperature, threshold, provenance, .. } = spec;
+    let Spec { input, labels, temperature, threshold, unsure, provenance, .. } = spec;
     let per_label = |counts: &[usize]| {
         let counts = labels.iter().zip(counts).map(|(label, &count)| format!("{} {label}", thousands(count)));
         counts.collect::<Vec<_>>().join(", ")
@@ -135,6 +135,7 @@ fn metadata(spec: &Spec, precision: Precision, bytes: usize) -> String {
         ("Input", format!("{0} x {0} pixels, stretched, (pixel - {1:?}) * {2:?}", input.size, input.mean, input.scale)),
         ("Temperature", temperature.to_string()),
         ("Threshold", format!("{threshold}{positive}")),
+        ("Unsure", unsure.map_or_else(|| "never".to_owned(), |[low, high]| format!("between {low} and {high}"))),
         ("Trained by", format!("husky {}", provenance.version)),
         ("Released", provenance.date.clone().unwrap_or_else(|| "-".to_owned())),
         ("Seed", provenance.seed.to_string()),

@@ -18,7 +18,8 @@ use image::{Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A model that knows bright from dark: its logit is -4 for black, 4 for white, and it answers `bright` from 0.5 on.
+/// A model that knows bright from dark: its logit is -4 for black, 4 for white, and it answers `bright` from 0.5 on, and is
+/// unsure between 0.05 and 0.95.
 fn model() -> Vec<u8> {
     let spec = Spec {
         name: "brightness".to_owned(),
@@ -27,6 +28,7 @@ fn model() -> Vec<u8> {
         labels: vec!["bright".to_owned(), "dark".to_owned()],
         temperature: 1.0,
         threshold: 0.5,
+        unsure: Some([0.05, 0.95]),
         provenance: Provenance {
             version: "0.1.0".to_owned(),
             date: Some("2026-11-22".to_owned()),
@@ -85,13 +87,15 @@ fn evaluate_counts_what_the_model_gets_right() {
     let report: Value = serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
     let mut keys: Vec<&String> = report.as_object().unwrap().keys().collect();
     keys.sort();
-    let expected = "accuracy balanced_accuracy confusion ece groups intervals labels log_loss n recall_at_1pct_fpr roc_auc skipped threshold";
+    let expected = "accuracy balanced_accuracy confusion coverage ece groups intervals labels log_loss n recall_at_1pct_fpr roc_auc skipped threshold";
     assert_eq!(keys, expected.split(' ').collect::<Vec<_>>());
     assert_eq!(report["n"], 6);
     assert_eq!(report["skipped"], 1);
     assert_eq!(report["confusion"], serde_json::json!([[3, 0], [1, 2]]));
     let near = |value: &Value, expected: f64| assert!((value.as_f64().unwrap() - expected).abs() < 1e-6, "{value}");
     near(&report["accuracy"], 5.0 / 6.0);
+    // The model gives 0.91 for brightness 200.
+    near(&report["coverage"], 5.0 / 6.0);
     near(&report["balanced_accuracy"], (1.0 + 2.0 / 3.0) / 2.0);
     // Scores: 255 230 200 bright; 240 30 0 dark. 7 of 9 pairs; above the first dark one lies one bright one of three.
     near(&report["roc_auc"], 7.0 / 9.0);
@@ -101,10 +105,10 @@ fn evaluate_counts_what_the_model_gets_right() {
     let losses = [z(255.0), z(200.0), z(230.0), -z(0.0), -z(240.0), -z(30.0)].map(loss);
     assert!((report["log_loss"].as_f64().unwrap() - losses.iter().sum::<f64>() / 6.0).abs() < 1e-5, "{report}");
     let groups = serde_json::json!({
-        "dark": {"n": 1, "positive_rate": 0.0},
-        "odd": {"n": 2, "positive_rate": 0.5},
-        "snow": {"n": 1, "positive_rate": 1.0},
-        "sun": {"n": 2, "positive_rate": 1.0},
+        "dark": {"n": 1, "positive_rate": 0.0, "sure_positive_rate": 0.0, "unsure_rate": 0.0},
+        "odd": {"n": 2, "positive_rate": 0.5, "sure_positive_rate": 0.5, "unsure_rate": 0.0},
+        "snow": {"n": 1, "positive_rate": 1.0, "sure_positive_rate": 1.0, "unsure_rate": 0.0},
+        "sun": {"n": 2, "positive_rate": 1.0, "sure_positive_rate": 0.5, "unsure_rate": 0.5},
     });
     assert_eq!(report["groups"], groups);
 }
@@ -149,7 +153,10 @@ fn calibrate_moves_threshold_and_temperature_and_nothing_else() {
         let (spec, weights) = weights::read(&fs::read(folder.path().join("new.safetensors")).unwrap()).unwrap();
         let (old, old_weights) = weights::read(&model()).unwrap();
         assert!(spec.temperature != old.temperature && weights == old_weights);
-        assert_eq!(Spec { temperature: old.temperature, threshold: old.threshold, ..spec.clone() }, old);
+        // Six photos are too few to say where to be unsure.
+        assert_eq!(spec.unsure, None);
+        let Spec { temperature, threshold, unsure, .. } = old;
+        assert_eq!(Spec { temperature, threshold, unsure, ..spec.clone() }, old);
         // As a grey from 0 to 255.
         let logit = (spec.threshold / (1.0 - spec.threshold)).ln() * spec.temperature;
         (logit / 4.0 + 1.0) * 127.5
@@ -228,7 +235,7 @@ fn predict_gives_a_line_a_photo_in_order() {
     let output = husky(folder.path(), &arguments);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
     let lines: Vec<&str> = text(&output.stdout).lines().collect();
-    let starts = ["dark          98.2 %", "bright        96.1 %", "bright        98.2 %", "bright        90.7 %"];
+    let starts = ["dark          98.2 %", "bright        96.1 %", "bright        98.2 %", "unsure        90.7 %"];
     let files = ["dark/night.png", "bright/snow/a_b.png", "bright/sun_1.png", "bright/sun_2.png"];
     assert_eq!(lines.len(), 4);
     for ((line, start), file) in lines.iter().zip(starts).zip(files) {
@@ -247,12 +254,12 @@ fn predict_as_json_is_the_classifiers_own_answer() {
     for line in lines {
         let mut keys: Vec<&String> = line.as_object().unwrap().keys().collect();
         keys.sort();
-        assert_eq!(keys, ["file", "label", "milliseconds", "probabilities", "probability"]);
+        assert_eq!(keys, ["file", "label", "milliseconds", "probabilities", "probability", "unsure"]);
         let bytes = fs::read(folder.path().join(line["file"].as_str().unwrap())).unwrap();
         // Through text, as the line: a value made from an f32 directly has the digits of an f64.
         let verdict = serde_json::to_string(&classifier.classify(&bytes).unwrap()).unwrap();
         let verdict: Value = serde_json::from_str(&verdict).unwrap();
-        for key in ["label", "probability", "probabilities"] {
+        for key in ["label", "probability", "probabilities", "unsure"] {
             assert_eq!(line[key], verdict[key]);
         }
         assert!(line["milliseconds"].as_f64().unwrap() > 0.0);

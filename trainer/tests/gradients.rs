@@ -283,6 +283,7 @@ fn spec(size: u32, layers: Vec<Layer>) -> Spec {
         labels: vec!["a".into(), "b".into()],
         temperature: 1.0,
         threshold: 0.5,
+        unsure: None,
         provenance: Provenance::default(),
     }
 }

@@ -51,7 +51,7 @@ fn grid(random: &mut Random, cells: u32, smooth: bool, colored: bool) -> Vec<u8>
 /// The `i`th picture of noise: white, of two values, of squares, or of soft clouds; grey or coloured.
 fn noise(i: usize) -> Pixels {
     let mut random = Random((i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let colored = i % 2 == 0;
+    let colored = i.is_multiple_of(2);
     let rgb = match i / 2 % 10 {
         0 => grid(&mut random, SIDE, false, colored),
         1 => grid(&mut random, SIDE, false, colored).into_iter().map(|v| if v > 230 { 255 } else { 0 }).collect(),
@@ -66,24 +66,29 @@ fn noise(i: usize) -> Pixels {
 fn check(step: usize) {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/husky.safetensors");
     let classifier = Classifier::load(&fs::read(model).unwrap()).unwrap();
-    let grey = |i| flat([i as u8; 3]);
-    let color = |i: usize| flat([i >> 8, i >> 4 & 15, i & 15].map(|part| part as u8 * 17));
-    let kinds: [(&str, usize, &(dyn Fn(usize) -> Pixels + Sync)); 3] =
-        [("grey", 256, &grey), ("colour", 4096, &color), ("noise", 10_000, &noise)];
+    none_is_a_husky(&classifier, (0..256).step_by(step), |i| flat([i as u8; 3]));
+    let part = |i: usize, shift: usize| (i >> shift & 15) as u8 * 17;
+    none_is_a_husky(&classifier, (0..4096).step_by(step), |i| flat([part(i, 8), part(i, 4), part(i, 0)]));
+    none_is_a_husky(&classifier, (0..10_000).step_by(step), noise);
+}
+
+fn none_is_a_husky(
+    classifier: &Classifier,
+    numbers: impl Iterator<Item = usize> + Clone + Send,
+    picture: impl Fn(usize) -> Pixels + Sync,
+) {
     let threads = thread::available_parallelism().unwrap().get();
-    for (kind, count, picture) in kinds {
-        thread::scope(|scope| {
-            for thread in 0..threads {
-                let classifier = &classifier;
-                scope.spawn(move || {
-                    for i in (thread * step..count).step_by(threads * step) {
-                        let verdict = classifier.classify_pixels(&picture(i)).unwrap();
-                        assert!(verdict.label != "husky" || verdict.unsure, "{kind} {i}: {verdict:?}");
-                    }
-                });
-            }
-        });
-    }
+    thread::scope(|scope| {
+        for thread in 0..threads {
+            let (own, picture) = (numbers.clone().skip(thread).step_by(threads), &picture);
+            scope.spawn(move || {
+                for i in own {
+                    let verdict = classifier.classify_pixels(&picture(i)).unwrap();
+                    assert!(verdict.label != "husky" || verdict.unsure, "picture {i}: {verdict:?}");
+                }
+            });
+        }
+    });
 }
 
 #[test]

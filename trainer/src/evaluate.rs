@@ -1,6 +1,7 @@
 //! `husky evaluate`: how good a model is.
 
 mod html;
+mod robustness;
 
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf, process::ExitCode};
 
@@ -35,6 +36,9 @@ pub struct EvaluateArgs {
     /// Write a page to this file, too, with curves, confusion matrix, calibration, groups and the worst errors as pictures
     #[arg(long, value_name = "OUT")]
     pub html: Option<PathBuf>,
+    /// Judge the photos compressed, blurred, turned, in other light and on a screenshot, too: about twenty times the work
+    #[arg(long)]
+    pub robustness: bool,
 }
 
 /// What `--json` writes.
@@ -51,6 +55,8 @@ pub struct Report {
     pub threshold: f32,
     /// The share of the photos whose answers are not `unsure`. The other figures are of all answers.
     pub coverage: f64,
+    /// The balanced accuracy of those answers alone.
+    pub sure_balanced_accuracy: Option<f64>,
     /// How often photos of label (row) got answer (column), in the order of the model's labels.
     pub confusion: Vec<Vec<usize>>,
     /// Photos that belong together, as [`Photo::group`] says.
@@ -59,6 +65,9 @@ pub struct Report {
     pub intervals: Intervals,
     /// Files that could not be judged.
     pub skipped: usize,
+    /// How the answers hold, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub robustness: Vec<robustness::Row>,
 }
 
 /// Photos that belong together.
@@ -82,7 +91,10 @@ pub struct Group {
 pub fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let classifier = model_file::load(&args.model)?;
     let (photos, skipped) = judge(&classifier, &args.folder)?;
-    let report = Report::new(classifier.spec(), &photos, skipped.len());
+    let mut report = Report::new(classifier.spec(), &photos, skipped.len());
+    if args.robustness {
+        report.robustness = robustness::rows(&classifier, &photos)?;
+    }
     for Skipped { file, reason } in &skipped {
         eprintln!("{file}: {reason}: skipped");
     }
@@ -114,24 +126,29 @@ impl Report {
             mean(&mut group.unsure_rate, *unsure);
             group.n += 1;
         }
-        let unsure = photos.iter().filter(|photo| photo.verdict.unsure).count();
+        let sure: Vec<Photo> = photos.iter().filter(|photo| !photo.verdict.unsure).cloned().collect();
+        let sure_balanced_accuracy =
+            (!sure.is_empty()).then(|| judged(&sure, &spec.labels).figures().balanced_accuracy);
         let judged = judged(photos, &spec.labels);
         Self {
             n: photos.len(),
             figures: judged.figures(),
             labels: spec.labels.clone(),
             threshold: spec.threshold,
-            coverage: 1.0 - unsure as f64 / photos.len() as f64,
+            coverage: sure.len() as f64 / photos.len() as f64,
+            sure_balanced_accuracy,
             confusion: confusion(&judged.labels, &judged.answers, spec.labels.len()),
             groups,
             intervals: judged.intervals(),
             skipped,
+            robustness: Vec::new(),
         }
     }
 }
 
 fn table(report: &Report) -> String {
-    let Report { n, figures, labels, threshold, coverage, confusion, groups, intervals, skipped } = report;
+    let Report { n, figures, labels, threshold, coverage, sure_balanced_accuracy, confusion, .. } = report;
+    let Report { groups, intervals, skipped, robustness, .. } = report;
     let mut text = format!("{n} photos, {skipped} files skipped; in brackets 95 % intervals\n");
     if let [positive, _] = &labels[..] {
         text += &format!(
@@ -151,6 +168,9 @@ fn table(report: &Report) -> String {
             (Some(figure), Some([low, high])) => writeln!(text, "{name:<36} {figure:.4}  [{low:.4}, {high:.4}]"),
             _ => writeln!(text, "{name:<36} -"),
         };
+    }
+    if let Some(accuracy) = sure_balanced_accuracy {
+        let _ = writeln!(text, "{:<36} {accuracy:.4}", "balanced accuracy of sure answers");
     }
 
     let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(8);
@@ -172,5 +192,19 @@ fn table(report: &Report) -> String {
         let _ = writeln!(text, "{name:<24}  {n:>6}  {positive:>width$.1}  {sure:>8.1}  {unsure:>6.1}");
     }
     text += "(groups in %)\n";
+    if robustness.is_empty() {
+        return text;
+    }
+    let _ = writeln!(
+        text,
+        "\n{:<32} {:>8} {:>18} {:>10} {:>7}",
+        "photos", "ROC AUC", "balanced accuracy", "changed, %", "sure, %"
+    );
+    for robustness::Row { distortion, roc_auc, balanced_accuracy, changed, coverage } in robustness {
+        let roc_auc = roc_auc.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.4}"));
+        let [changed, coverage] = [changed, coverage].map(|share| 100.0 * share);
+        let _ =
+            writeln!(text, "{distortion:<32} {roc_auc:>8} {balanced_accuracy:>18.4} {changed:>10.1} {coverage:>7.1}");
+    }
     text
 }

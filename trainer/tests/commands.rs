@@ -87,7 +87,7 @@ fn evaluate_counts_what_the_model_gets_right() {
     let report: Value = serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
     let mut keys: Vec<&String> = report.as_object().unwrap().keys().collect();
     keys.sort();
-    let expected = "accuracy balanced_accuracy confusion coverage ece groups intervals labels log_loss n recall_at_1pct_fpr roc_auc skipped threshold";
+    let expected = "accuracy balanced_accuracy confusion coverage ece groups intervals labels log_loss n recall_at_1pct_fpr roc_auc skipped sure_balanced_accuracy threshold";
     assert_eq!(keys, expected.split(' ').collect::<Vec<_>>());
     assert_eq!(report["n"], 6);
     assert_eq!(report["skipped"], 1);
@@ -111,6 +111,21 @@ fn evaluate_counts_what_the_model_gets_right() {
         "sun": {"n": 2, "positive_rate": 1.0, "sure_positive_rate": 0.5, "unsure_rate": 0.5},
     });
     assert_eq!(report["groups"], groups);
+}
+
+#[test]
+fn evaluate_judges_distorted_photos_too() {
+    let folder = folder();
+    let arguments = ["evaluate", "model.safetensors", "photos", "--robustness", "--json", "report.json"];
+    let output = husky(folder.path(), &arguments);
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
+    let rows = report["robustness"].as_array().unwrap();
+    let row = |name: &str| rows.iter().find(|row| row["distortion"] == name).unwrap();
+    assert!(text(&output.stdout).contains("half as bright"), "{}", text(&output.stdout));
+    // To this model a mirrored photo is the same, and one half as bright is dark.
+    assert_eq!((&row("mirrored")["changed"], &row("mirrored")["roc_auc"]), (&0.0.into(), &report["roc_auc"]));
+    assert_eq!(row("half as bright")["changed"], 4.0 / 6.0);
 }
 
 #[test]
@@ -168,6 +183,8 @@ fn calibrate_moves_threshold_and_temperature_and_nothing_else() {
     let wrong =
         husky(folder.path(), &["calibrate", "model.safetensors", "photos", "--threshold-rule", "best", "--out", "x"]);
     assert!(text(&wrong.stderr).contains("none of balanced, f1, and fpr=RATE"), "{wrong:?}");
+    let size = husky(folder.path(), &["calibrate", "model.safetensors", "photos", "--size", "8", "--out", "x"]);
+    assert!(text(&size.stderr).contains("has weights for 4 pixels a side and no other --size"), "{size:?}");
     fs::remove_dir_all(folder.path().join("photos/bright")).unwrap();
     let one = husky(folder.path(), &["calibrate", "model.safetensors", "photos", "--out", "x"]);
     assert!(text(&one.stderr).contains("photos of one label alone tell nothing"), "{one:?}");

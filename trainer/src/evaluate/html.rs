@@ -11,6 +11,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::Report;
+use super::robustness::Row;
 use crate::judge::{Photo, judged};
 use crate::metrics::{self, Judged};
 use crate::photos;
@@ -36,6 +37,7 @@ pub fn page(report: &Report, model: &str, photos: &[Photo]) -> Result<String> {
         body += &format!("<div class=\"curves\">{}</div>\n", curves(&judged)?);
         body += &format!("<h2>Answered {}, by group</h2>\n{}", escape(positive), groups(report)?);
     }
+    body += &robustness(report);
     body += &worst(photos, &report.labels)?;
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -110,6 +112,27 @@ fn chart([title, x, y]: [&str; 3], points: &[(f64, f64)], diagonal: bool) -> Res
         chart.draw_series(LineSeries::new(points.iter().copied(), LINE.stroke_width(2)))?;
         Ok(())
     })
+}
+
+/// How the answers hold, where that was asked for.
+fn robustness(report: &Report) -> String {
+    if report.robustness.is_empty() {
+        return String::new();
+    }
+    let mut table = "<h2>The same photos, distorted</h2>\n<table>\n<tr><th>photos<th>ROC AUC<th>balanced accuracy<th>\
+                     answers changed<th>sure"
+        .to_owned();
+    for Row { distortion, roc_auc, balanced_accuracy, changed, coverage } in &report.robustness {
+        let roc_auc = roc_auc.map_or("-".to_owned(), |figure| format!("{figure:.4}"));
+        let [changed, coverage] = [changed, coverage].map(|share| 100.0 * share);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            table,
+            "\n<tr><td>{distortion}<td class=n>{roc_auc}<td class=n>{balanced_accuracy:.4}<td class=n>{changed:.1} %\
+             <td class=n>{coverage:.1} %"
+        );
+    }
+    table + "\n</table>\n"
 }
 
 /// A bar for each group: the share of its photos that was answered with the first label.

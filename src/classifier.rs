@@ -1,6 +1,18 @@
 use crate::{Pixels, Result, Spec, Verdict, engine::Network, gate, resize, weights};
 
 /// A loaded model: the whole way from a photo to an answer.
+///
+/// ```
+/// use husky::{Classifier, Pixels};
+///
+/// let classifier = Classifier::load(&std::fs::read("models/tiny.safetensors")?)?;
+/// assert_eq!(classifier.spec().labels, ["husky", "nothusky"]);
+/// // A camera's frame, say, or `classify` for the bytes of a photo's file. This one is all grey.
+/// let frame = Pixels::from_rgb(64, 48, vec![128; 64 * 48 * 3])?;
+/// let verdict = classifier.classify_pixels(&frame)?;
+/// assert!(verdict.unsure, "it is no photo");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Classifier {
     spec: Spec,
     network: Network,
@@ -32,9 +44,17 @@ impl Classifier {
     /// [`Error::ModelAnswer`](crate::Error::ModelAnswer) where the network's answer is no number.
     pub fn classify_pixels(&self, pixels: &Pixels) -> Result<Verdict> {
         let picture = resize::resize(pixels, self.spec.input.size);
-        let input = self.spec.input.normalize(picture.rgb());
-        let verdict = Verdict::from_logits(&self.spec, &self.network.forward(&input))?;
-        Ok(Verdict { unsure: verdict.unsure || !gate::may_be_photo(&picture), ..verdict })
+        self.verdict(&picture, &self.network.forward(&self.spec.input.normalize(picture.rgb())))
+    }
+
+    /// The answer that the logits of a resized picture are.
+    pub(crate) fn verdict(&self, picture: &Pixels, logits: &[f32]) -> Result<Verdict> {
+        let verdict = Verdict::from_logits(&self.spec, logits)?;
+        Ok(Verdict { unsure: verdict.unsure || !gate::may_be_photo(picture), ..verdict })
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// What the model file says about itself.

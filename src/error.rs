@@ -1,5 +1,14 @@
 /// One variant for each way to be wrong. Every message is one sentence that says what is wrong and what to do; the
 /// caller, who knows the file's name, puts it in front.
+///
+/// ```
+/// use husky::Error;
+///
+/// let error = husky::weights::read(b"").unwrap_err();
+/// assert_eq!(error, Error::ModelEmpty);
+/// assert_eq!(error.code(), "model-empty");
+/// assert_eq!(error.to_string(), "the model file is empty: get it again or export it again");
+/// ```
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

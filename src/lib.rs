@@ -21,10 +21,12 @@ mod classifier;
 #[cfg(feature = "decode")]
 pub mod decode;
 mod error;
+pub mod explain;
 mod gate;
 mod json;
 mod pixels;
 pub mod resize;
+pub mod shipped;
 pub mod spec;
 mod verdict;
 #[cfg(target_arch = "wasm32")]

@@ -5,6 +5,18 @@
 //! integers, each to be multiplied with its output channel's `NAME.scale`, and scales and biases are f32. Tensors of one
 //! type lie in the order of their names, larger types first, without gaps, and the header lists them in this order. The checksum covers the spec's JSON and the
 //! data after the header. [`write()`] gives equal models equal files.
+//!
+//! ```
+//! use husky::weights::{self, Precision};
+//!
+//! let file = std::fs::read("models/tiny.safetensors")?;
+//! let (spec, tensors) = weights::read(&file)?;
+//! assert_eq!(weights::precision(&file)?, Precision::I8);
+//! let single = weights::write(&spec, &tensors, Precision::F32)?;
+//! assert!(single.len() > 3 * file.len());
+//! assert!(weights::read(&single)? == (spec, tensors));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod file;
 mod precision;
@@ -96,6 +108,15 @@ pub fn read(bytes: &[u8]) -> Result<(Spec, Weights)> {
         }
     }
     Ok((spec, Weights(tensors)))
+}
+
+/// The checksum that a model file states, in hexadecimal: of a file that [`read`] accepts it is the true one, and as the
+/// spec says all that the header may hold, two files of one digest are one model.
+///
+/// # Errors
+/// As [`read`], but for those that come of the checksum, the spec and the values.
+pub fn digest(bytes: &[u8]) -> Result<String> {
+    File::digest(bytes)
 }
 
 /// How the weights of a model file lie in it.

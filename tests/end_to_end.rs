@@ -15,7 +15,7 @@ use std::{
 use serde_json::{Value, json};
 use support::{
     browser::{Browser, program},
-    site::{MODEL, Photos, Site},
+    site::{DEFAULT_MODEL, MODEL, Photos, Site},
 };
 use xtask::server::Server;
 
@@ -189,6 +189,64 @@ fn another_model_can_be_loaded_and_a_bad_one_changes_nothing() {
     // The photos that are there are judged again.
     let results = results(&browser, 4);
     assert_eq!((&results[2]["label"], &results[3]["label"]), (&json!("nothusky"), &json!("nothusky")));
+    assert!(browser.read("$('model').textContent").as_str().unwrap().ends_with(" · unverified"));
+    // One that ships is known again, whatever the file is called.
+    let tiny = fs::read(site.folder().join("models/tiny.safetensors")).unwrap();
+    browser.choose("model-file", &[photos.file("mine.safetensors", &tiny)]);
+    browser.until("the model changed", "$('model').textContent.startsWith('Model tiny')");
+    assert!(!browser.read("$('model').textContent").as_str().unwrap().contains("unverified"));
+    no_violations(&browser);
+}
+
+#[test]
+fn another_model_under_the_name_of_one_that_ships_is_refused() {
+    let site = Site::shipped();
+    site.change(DEFAULT_MODEL, &support::model::bright_model("bright"));
+    let (server, browser) = (site.serve("/"), Browser::start());
+    browser.open(&server.url());
+    browser.until("the error shows", "shown($('problem')) && $('problem-text').textContent.includes('was built with')");
+    assert_eq!(browser.read("failures.map(({ code }) => code)"), json!(["model-digest"]));
+    assert_eq!(browser.read("$('model').textContent"), "No model");
+    no_violations(&browser);
+}
+
+#[test]
+fn a_heat_map_and_feature_maps_show_what_an_answer_rests_on() {
+    let (site, photos) = (Site::shipped(), Photos::new());
+    let (_server, browser) = open(&site);
+    browser.read("document.querySelector('husky-classifier').setAttribute('model', 'models/tiny.safetensors')");
+    browser.until("the tiny model is there", "$('model').textContent.startsWith('Model tiny')");
+    browser.choose("files", &[photos.picture("snow.png", 220)]);
+    let plain = results(&browser, 1)[0].clone();
+    assert_eq!(
+        browser.read("[shown(cards()[0].querySelector('.heat')), shown(cards()[0].querySelector('.inside'))]"),
+        json!([false, false])
+    );
+
+    browser.click("photos-explain");
+    let explained = results(&browser, 2)[1].clone();
+    assert_eq!((&explained["label"], &explained["probability"]), (&plain["label"], &plain["probability"]));
+    browser.until("the heat map shows", "shown(cards()[0].querySelector('.heat'))");
+    assert_eq!(browser.read("$('photos-explain').getAttribute('aria-pressed')"), "true");
+    // It lies over all of the photo, and something is seen in it.
+    let over = "['.image', '.heat'].map((part) => cards()[0].querySelector(part).getBoundingClientRect()).map(({ x, y, width, height }) => [x, y, width, height].map(Math.round))";
+    let boxes = browser.read(over);
+    assert_eq!(boxes[0], boxes[1]);
+    let alpha = "(() => { const c = cards()[0].querySelector('.heat'); const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height); return [c.width, Math.max(...data.filter((_, i) => i % 4 === 3))] })()";
+    assert_eq!(browser.read(alpha), json!([9, 200]));
+
+    browser.read("cards()[0].querySelector('.inside').click()");
+    browser.until("the feature maps show", "shown(cards()[0].querySelector('.maps'))");
+    assert_eq!(browser.read("cards()[0].querySelector('.mosaic').width"), 8 * 41);
+    assert_eq!(browser.read("host.shadowRoot.activeElement.className"), "maps");
+
+    browser.click("photos-explain");
+    results(&browser, 3);
+    assert_eq!(
+        browser.read("['.heat', '.inside', '.maps'].map((part) => shown(cards()[0].querySelector(part)))"),
+        json!([false, false, false])
+    );
+    assert_eq!(browser.read("failures"), json!([]));
     no_violations(&browser);
 }
 
@@ -261,6 +319,14 @@ fn the_camera_answers_live_and_is_released() {
         browser.read("results.every(({ file, decodedBy }) => file === undefined && decodedBy === 'browser')"),
         true
     );
+
+    browser.click("camera-explain");
+    browser.until("the heat map shows", "shown($('live-heat')) && $('live-heat').width === 8");
+    let same = "['video', 'live-heat'].map($).map((part) => part.getBoundingClientRect()).map(({ width, height }) => [width, height].map(Math.round))";
+    let boxes = browser.read(same);
+    assert_eq!(boxes[0], boxes[1]);
+    browser.click("camera-explain");
+    browser.until("the heat map goes", "!shown($('live-heat'))");
 
     // Of two cameras the other one follows, and the first is off.
     let first = browser.read("stream.getVideoTracks()[0].getSettings().deviceId");
@@ -402,7 +468,7 @@ fn a_blog_post_elsewhere_embeds_two_elements_with_one_worker_and_one_model() {
     browser.read("document.querySelector('.red').style.setProperty('--husky-accent', 'rgb(200, 0, 0)')");
     assert_eq!(accent(0), "rgb(200, 0, 0)");
     assert_ne!(accent(1), "rgb(200, 0, 0)");
-    let loads = server.requests().iter().filter(|line| line.ends_with(MODEL)).count();
+    let loads = server.requests().iter().filter(|line| line.ends_with(DEFAULT_MODEL)).count();
     assert_eq!(loads, 1, "{:?}", server.requests());
     browser.choose("files", &[photos.picture("snow.png", 220), photos.picture("night.png", 20)]);
     results(&browser, 2);
@@ -467,10 +533,13 @@ fn the_keyboard_is_enough() {
     browser.until("there is another", "shown($('camera-switch'))");
     let camera = "$('video').srcObject?.getVideoTracks()[0]?.getSettings().deviceId";
     let first = browser.read(camera);
+    browser.press(None, &[TAB]);
+    assert_eq!(focused(), "camera-explain");
     browser.press(None, &[TAB, ENTER]);
     browser.until("it runs", &format!("{camera} && {camera} !== {first}"));
     assert_eq!(focused(), "camera-switch");
-    browser.press(Some(SHIFT), &[TAB]);
+    browser.press(Some(SHIFT), &[TAB, TAB]);
+    assert_eq!(focused(), "camera-stop");
     browser.press(None, &[' ']);
     browser.until("it is off", "shown($('drop'))");
     assert_eq!(focused(), "camera-start");
@@ -571,7 +640,7 @@ fn the_page_agrees_with_the_native_command() {
         (0..50).map(|i| drawn.picture(&format!("{i}.{}", ["jpg", "png", "webp"][i % 3]), (i * 5) as u8)).collect()
     });
     assert_eq!(files.len(), 50);
-    let native = native(&site.folder().join(MODEL), &files);
+    let native = native(&site.folder().join(DEFAULT_MODEL), &files);
     assert!(native.iter().any(|line| line["label"] != native[0]["label"]), "one answer for all of them shows little");
     let (_server, browser) = open(&site);
     browser.choose("files", &files);

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use half::f16;
 use husky::{
     Classifier, Error, Pixels, Spec, Weights,
+    shipped::{SHIPPED, may_be},
     spec::{Activation, Layer},
-    weights::{MAX_FILE, Precision, precision, read, write},
+    weights::{MAX_FILE, Precision, digest, precision, read, write},
 };
 
 #[test]
@@ -153,4 +154,40 @@ fn huge_weights_give_an_error_instead_of_a_probability() {
     let bytes = write(&spec, &Weights::new(&spec, tensors).unwrap(), Precision::F32).unwrap();
     let white = Pixels::from_rgb(1, 1, vec![255; 3]).unwrap();
     assert_eq!(Classifier::load(&bytes).unwrap().classify_pixels(&white), Err(Error::ModelAnswer));
+}
+
+/// What the page has compiled in is what lies in `models`.
+#[test]
+fn the_models_that_ship_are_those_that_the_page_knows() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            found.push((name, digest(&std::fs::read(&path).unwrap()).unwrap()));
+        }
+    }
+    found.sort();
+    let known: Vec<_> = SHIPPED.iter().map(|&(name, digest)| (name.to_owned(), digest.to_owned())).collect();
+    assert_eq!(found, known, "src/shipped.rs has to say what is left");
+}
+
+/// Whichever bit of a shipped model is another, the page refuses the file: half of them in the header, which the checksum
+/// does not cover.
+#[test]
+fn no_bit_of_a_shipped_model_can_be_changed() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny.safetensors");
+    let mut model = std::fs::read(path).unwrap();
+    let is_accepted = |model: &[u8]| read(model).is_ok() && may_be(path, &digest(model).unwrap());
+    assert!(is_accepted(&model));
+    let header = 8 + u64::from_le_bytes(*model.first_chunk().unwrap()) as usize;
+    let places: Vec<f32> = common::noise(1).take(10_000).map(|place| (place + 1.0) / 2.0).collect();
+    for (i, place) in places.into_iter().enumerate() {
+        let bits = 8 * if i % 2 == 0 { header } else { model.len() };
+        let bit = ((f64::from(place) * bits as f64) as usize).min(bits - 1);
+        model[bit / 8] ^= 1 << (bit % 8);
+        assert!(!is_accepted(&model), "bit {bit}");
+        model[bit / 8] ^= 1 << (bit % 8);
+    }
 }

@@ -11,7 +11,13 @@ type Rule = fn(path: &str, text: &str) -> Vec<String>;
 /// Where `unsafe` is: the matrix product takes pointers, and a test switches a crate's SIMD off.
 const UNSAFE: &[&str] = &["trainer/src/ops/gemm.rs", "tests/resize.rs"];
 /// Pictures that are drawn, not taken: no photo is in the repository.
-const PICTURES: &[&str] = &["tests/fixtures/cmyk.jpg", "tests/fixtures/progressive.jpg", "tests/fixtures/white.avif"];
+const PICTURES: &[&str] = &[
+    "docs/activations.png",
+    "docs/explain.png",
+    "tests/fixtures/cmyk.jpg",
+    "tests/fixtures/progressive.jpg",
+    "tests/fixtures/white.avif",
+];
 /// Files of one idea that takes more than [`MOST_LINES`].
 const LONG: &[&str] = &[
     "src/spec.rs",

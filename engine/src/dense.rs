@@ -61,6 +61,21 @@ impl Dense {
     }
 }
 
+impl Dense {
+    /// The derivative by each input, from that by each unit of `output`.
+    pub(crate) fn gradient(&self, output: &Picture, mut gradient: Vec<f32>) -> Vec<f32> {
+        let [low, high] = self.finish.range();
+        for (gradient, &value) in gradient.iter_mut().zip(&output.values) {
+            // Where the activation is flat, nothing comes through.
+            if value <= low || value >= high {
+                *gradient = 0.0;
+            }
+        }
+        let rows = self.weights.chunks_exact(output.layout.depth);
+        rows.map(|row| row.iter().zip(&gradient).map(|(weight, gradient)| weight * gradient).sum()).collect()
+    }
+}
+
 /// Adds rows of weights, each times its input, to the sums.
 #[inline(always)]
 fn add_rows<S: Simd>(simd: S, sums: &mut [f32], rows: [(f32, &[f32]); INPUTS]) {

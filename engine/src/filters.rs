@@ -101,6 +101,11 @@ impl Finish {
         Self { bias, range }
     }
 
+    /// What the activation limits values to.
+    pub(crate) fn range(&self) -> [f32; 2] {
+        self.range
+    }
+
     /// The bias of the vector of filters that starts at `first`.
     #[inline(always)]
     pub(crate) fn bias<S: Simd>(&self, simd: S, first: usize) -> S::f32s {

@@ -8,6 +8,7 @@
 mod conv;
 mod dense;
 mod depthwise;
+mod explain;
 mod filters;
 mod picture;
 mod step;
@@ -26,6 +27,7 @@ use filters::{Filters, Finish};
 use picture::{Buffers, Layout, Margins, Picture};
 use winograd::Winograd;
 
+pub use explain::{FeatureMaps, Heat};
 pub use step::{Activation, Op, Padding, Parameters, Shape, Step, Window};
 pub use values::{are_finite, from_halves, from_integers, normalize, normalize_pixel, over_white};
 
@@ -81,11 +83,30 @@ impl Network {
     /// # Panics
     /// If `input` has another length.
     pub fn forward(&self, input: &[f32]) -> Vec<f32> {
-        let Layout { height, width, channels, depth, .. } = self.input;
-        assert_eq!(input.len(), height * width * channels, "input of the network");
+        self.with_buffers(|buffers| {
+            let picture = self.picture(input, buffers);
+            let output = dispatch!(self.level, simd => run(simd, &self.layers, &picture, buffers, &mut |_, _| {}));
+            buffers.give_back(picture.values);
+            let logits = output.values[..output.layout.channels].to_vec();
+            buffers.give_back(output.values);
+            logits
+        })
+    }
+
+    /// Lends memory that was used before.
+    fn with_buffers<T>(&self, act: impl FnOnce(&mut Buffers) -> T) -> T {
         // Another thread's panic leaves nothing half done here: buffers hold no state.
         let pool = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffers = pool().pop().unwrap_or_default();
+        let result = act(&mut buffers);
+        pool().push(buffers);
+        result
+    }
+
+    /// `input`, laid out for the first layer.
+    fn picture(&self, input: &[f32], buffers: &mut Buffers) -> Picture {
+        let Layout { height, width, channels, depth, .. } = self.input;
+        assert_eq!(input.len(), height * width * channels, "input of the network");
         let mut picture = buffers.picture(self.input);
         for (row, values) in picture.rows_mut().zip(input.chunks_exact(width * channels)) {
             for (pixel, values) in row.chunks_exact_mut(depth).zip(values.chunks_exact(channels)) {
@@ -93,12 +114,7 @@ impl Network {
                 pixel[channels..].fill(0.0);
             }
         }
-        let output = dispatch!(self.level, simd => run(simd, &self.layers, &picture, &mut buffers));
-        buffers.give_back(picture.values);
-        let logits = output.values[..output.layout.channels].to_vec();
-        buffers.give_back(output.values);
-        pool().push(buffers);
-        logits
+        picture
     }
 }
 
@@ -177,22 +193,28 @@ impl Builder<'_> {
     }
 }
 
-fn run<S: Simd>(simd: S, layers: &[Layer], input: &Picture, buffers: &mut Buffers) -> Picture {
+/// Sees what each layer makes, those in residual blocks, too.
+type Watch<'a> = &'a mut dyn FnMut(&Layer, &Picture);
+
+fn run<S: Simd>(simd: S, layers: &[Layer], input: &Picture, buffers: &mut Buffers, watch: Watch) -> Picture {
     let (first, rest) = layers.split_first().expect("no network or residual block does nothing");
-    rest.iter().fold(first.forward(simd, input, buffers), |picture, layer| {
-        let output = layer.forward(simd, &picture, buffers);
+    rest.iter().fold(first.forward(simd, input, buffers, watch), |picture, layer| {
+        let output = layer.forward(simd, &picture, buffers, watch);
         buffers.give_back(picture.values);
         output
     })
 }
 
 impl Layer {
-    fn forward<S: Simd>(&self, simd: S, input: &Picture, buffers: &mut Buffers) -> Picture {
+    // Once for each kind of vector: inlined, it would bring all kernels to each of its callers.
+    #[inline(never)]
+    fn forward<S: Simd>(&self, simd: S, input: &Picture, buffers: &mut Buffers, watch: Watch) -> Picture {
         if let Kernel::Residual(layers) = &self.kernel {
-            let mut output = run(simd, layers, input, buffers);
+            let mut output = run(simd, layers, input, buffers, watch);
             for (sums, values) in output.rows_mut().zip(input.rows()) {
                 sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
             }
+            watch(self, &output);
             return output;
         }
         let mut output = buffers.picture(self.output);
@@ -217,6 +239,7 @@ impl Layer {
             Kernel::Mean => mean(input, &mut output),
             Kernel::Residual(_) => unreachable!("returned above"),
         }
+        watch(self, &output);
         output
     }
 }

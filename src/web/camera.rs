@@ -11,7 +11,7 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    DomException, HtmlVideoElement, MediaDeviceInfo, MediaDeviceKind, MediaDevices, MediaStream,
+    DomException, HtmlCanvasElement, HtmlVideoElement, MediaDeviceInfo, MediaDeviceKind, MediaDevices, MediaStream,
     MediaStreamConstraints, MediaStreamTrack,
 };
 
@@ -124,17 +124,17 @@ async fn run(widget: &Weak<Inner>, session: &Weak<Session>, device: Option<Strin
     }
     loop {
         next_frame().await;
-        let (model, frame) = {
+        let (model, explain, frame) = {
             let (Some(widget), 1..) = (widget.upgrade(), session.strong_count()) else { return Ok(()) };
             // The model may still be on its way.
             let Some(model) = widget.model() else { continue };
-            (model, grab(&widget))
+            (model, widget.explain.get(), grab(&widget))
         };
         // The first picture may be, too.
         let Ok(frame) = JsFuture::from(frame).await else { continue };
         let frame = Bitmap(frame.unchecked_into());
         let wanted = session.clone();
-        let Some(answer) = model.classify_frame(&frame.0, move || wanted.strong_count() > 0).await else {
+        let Some(answer) = model.classify_frame(&frame.0, explain, move || wanted.strong_count() > 0).await else {
             return Ok(());
         };
         let answer = answer?;
@@ -199,6 +199,11 @@ fn show_answer(widget: &Inner, info: &ModelInfo, answer: &Answer) {
     let bar: web_sys::Element = dom::part(&widget.root, "live-bar");
     bar.set_class_name(class);
     display::fill(&bar, info, answer);
+    let heat: HtmlCanvasElement = dom::part(&widget.root, "live-heat");
+    dom::show(&heat, answer.heat().is_some());
+    if let Some(picture) = answer.heat() {
+        dom::paint(&heat, &picture);
+    }
     widget.announce_live(&words);
 }
 

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use gloo_events::EventListener;
 use gloo_file::ObjectUrl;
 use wasm_bindgen::JsCast;
-use web_sys::{Element, File, HtmlElement, HtmlImageElement, HtmlTemplateElement};
+use web_sys::{Element, File, HtmlCanvasElement, HtmlElement, HtmlImageElement, HtmlTemplateElement, ImageData};
 
 use super::{Answer, Failure, ModelInfo, display, dom};
 
@@ -17,7 +17,7 @@ pub(super) struct Card {
     pub turn: Cell<u32>,
     element: HtmlElement,
     _thumbnail: ObjectUrl,
-    _listeners: [EventListener; 3],
+    _listeners: [EventListener; 4],
 }
 
 /// What is known about a photo.
@@ -36,6 +36,7 @@ impl Card {
         file: File,
         again: impl Fn() + 'static,
         remove: impl Fn() + 'static,
+        inside: impl Fn() + 'static,
     ) -> Self {
         let card: HtmlElement = dom::copy(template);
         let name: HtmlElement = dom::child(&card, "name");
@@ -56,6 +57,7 @@ impl Card {
             }),
             EventListener::new(&dom::child::<Element>(&card, "again"), "click", move |_| again()),
             EventListener::new(&dom::child::<Element>(&card, "remove"), "click", move |_| remove()),
+            EventListener::new(&dom::child::<Element>(&card, "inside"), "click", move |_| inside()),
         ];
         // Appending to an element of our own can't fail.
         let _ = list.append_child(&card);
@@ -85,7 +87,25 @@ impl Card {
         let class = if display::is_positive(info, answer) { "photo positive" } else { "photo" };
         self.show(class, &words, &format!("{} {label}", display::percent(probability)), &time);
         display::fill(&dom::child(&self.element, "bar"), info, answer);
+        if let Some(heat) = answer.heat() {
+            let canvas: HtmlCanvasElement = dom::child(&self.element, "heat");
+            dom::paint(&canvas, &heat);
+            dom::set(&canvas, "aria-label", &format!("Heat map: what speaks for {}", answer.label()));
+            self.element.set_class_name(&format!("{class} explained"));
+            dom::show(&canvas, true);
+            dom::show(&dom::child(&self.element, "inside"), true);
+        }
         self.state.replace(State::Answered(words));
+    }
+
+    /// Shows feature maps.
+    pub fn show_maps(&self, maps: &ImageData) {
+        dom::paint(&dom::child(&self.element, "mosaic"), maps);
+        dom::show(&dom::child(&self.element, "inside"), false);
+        let frame: HtmlElement = dom::child(&self.element, "maps");
+        dom::show(&frame, true);
+        // The button that had the focus is gone.
+        let _ = frame.focus();
     }
 
     /// Shows what went wrong.
@@ -116,7 +136,7 @@ impl Card {
         for (part, text) in [("label", label), ("percent", percent), ("time", time)] {
             dom::child::<Element>(&self.element, part).set_text_content(Some(text));
         }
-        for part in ["bar", "failure", "again"] {
+        for part in ["bar", "failure", "again", "heat", "inside", "maps"] {
             dom::show(&dom::child(&self.element, part), false);
         }
     }

@@ -1,12 +1,14 @@
 use js_sys::{Array, Object};
 use serde::Serialize;
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::{Clamped, prelude::*};
 use web_sys::ImageData;
 
 use super::Failure;
 use crate::{
     Pixels, Spec, Verdict,
+    explain::{Explanation, mosaic, overlay},
     spec::{Parameters, Step},
+    weights,
 };
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -25,6 +27,8 @@ export interface Answer {
     milliseconds: number;
     /** Who decoded the photo: this crate, or the browser (camera frames; formats that the crate does not read). */
     decodedBy: "husky" | "browser";
+    /** What speaks for `label`, to be laid over the photo, from transparent red to yellow; where it was asked for. */
+    heat?: ImageData;
 }
 
 /** What a model file says about itself. */
@@ -42,6 +46,8 @@ export interface ModelInfo {
     parameters: number;
     /** Size of the model file. */
     bytes: number;
+    /** The model's own digest, BLAKE3 in hexadecimal: it tells one model from any other. */
+    digest: string;
     /** The day it was released, `YYYY-MM-DD`. */
     date?: string;
     /** Version of the trainer. */
@@ -88,6 +94,12 @@ extern "C" {
     #[wasm_bindgen(method, getter, js_name = decodedBy)]
     pub fn decoded_by(this: &Answer) -> String;
 
+    /// What speaks for `label`, to be laid over the photo; where it was asked for.
+    #[wasm_bindgen(method, getter)]
+    pub fn heat(this: &Answer) -> Option<ImageData>;
+    #[wasm_bindgen(method, setter)]
+    fn set_heat(this: &Answer, heat: &ImageData);
+
     /// What a model file says about itself, a plain object: `interface ModelInfo`.
     #[wasm_bindgen(extends = Object, typescript_type = "ModelInfo")]
     #[derive(Clone, Debug)]
@@ -117,15 +129,27 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn bytes(this: &ModelInfo) -> f64;
 
+    /// Tells one model from any other.
+    #[wasm_bindgen(method, getter)]
+    pub fn digest(this: &ModelInfo) -> String;
+
     /// The day it was released.
     #[wasm_bindgen(method, getter)]
     pub fn date(this: &ModelInfo) -> Option<String>;
 }
 
+/// A photo, ready to be judged.
+pub(super) struct Decoded {
+    pixels: Pixels,
+    by: DecodedBy,
+    /// When the judging began: with the decoding, where this crate does it.
+    start: f64,
+}
+
 /// Who turned a photo's bytes into pixels.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum DecodedBy {
+enum DecodedBy {
     /// This crate, as in training.
     Husky,
     /// The browser: camera frames, and formats that this crate does not read.
@@ -151,7 +175,7 @@ impl Answer {
 }
 
 impl ModelInfo {
-    fn new(spec: &Spec, parameters: usize, bytes: usize) -> Self {
+    fn new(spec: &Spec, parameters: usize, bytes: usize, digest: &str) -> Self {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Fields<'a> {
@@ -162,6 +186,7 @@ impl ModelInfo {
             input_size: u32,
             parameters: usize,
             bytes: usize,
+            digest: &'a str,
             date: Option<&'a str>,
             version: &'a str,
             training_photos: &'a [usize],
@@ -175,6 +200,7 @@ impl ModelInfo {
             input_size: input.size,
             parameters,
             bytes,
+            digest,
             date: provenance.date.as_deref(),
             version: &provenance.version,
             training_photos: &provenance.training_photos,
@@ -189,6 +215,7 @@ pub struct Classifier {
     classifier: crate::Classifier,
     parameters: usize,
     bytes: usize,
+    digest: String,
 }
 
 #[wasm_bindgen]
@@ -201,7 +228,7 @@ impl Classifier {
         let classifier = crate::Classifier::load(bytes)?;
         let steps = classifier.spec().steps()?;
         let parameters = steps.iter().flat_map(Step::parameters).map(Parameters::count).sum();
-        Ok(Self { classifier, parameters, bytes: bytes.len() })
+        Ok(Self { classifier, parameters, bytes: bytes.len(), digest: weights::digest(bytes)? })
     }
 
     /// Judges a photo that `decode()` of `husky_decoder.js` made a picture of the model's `inputSize`.
@@ -209,7 +236,7 @@ impl Classifier {
     /// # Errors
     /// A JavaScript error with the code `frame-length` for a picture of another size.
     pub fn classify(&self, picture: Vec<u8>) -> Result<Answer, Failure> {
-        self.judge(picture, now())
+        self.judge(&self.decoded(picture, now())?, false)
     }
 
     /// Judges a decoded picture, such as a camera frame from a canvas.
@@ -218,29 +245,68 @@ impl Classifier {
     /// A JavaScript error with the code `photo-dimensions`.
     #[wasm_bindgen(js_name = classifyFrame)]
     pub fn classify_frame(&self, frame: &ImageData) -> Result<Answer, Failure> {
-        let start = now();
-        let pixels = Pixels::from_rgba(frame.width(), frame.height(), &frame.data())?;
-        let verdict = self.classifier.classify_pixels(&pixels)?;
-        Ok(Answer::new(verdict, start, DecodedBy::Browser))
+        self.judge(&Decoded::frame(frame)?, false)
     }
 
     /// What the model file says about itself.
     pub fn info(&self) -> ModelInfo {
-        ModelInfo::new(self.classifier.spec(), self.parameters, self.bytes)
+        ModelInfo::new(self.classifier.spec(), self.parameters, self.bytes, &self.digest)
     }
 }
 
 impl Classifier {
-    /// Judges a picture of the input's size, whose decoding began at `start`.
-    pub(super) fn judge(&self, picture: Vec<u8>, start: f64) -> Result<Answer, Failure> {
+    /// A picture of the input's size, whose decoding began at `start`.
+    pub(super) fn decoded(&self, picture: Vec<u8>, start: f64) -> Result<Decoded, Failure> {
         let size = self.input_size();
-        let verdict = self.classifier.classify_pixels(&Pixels::from_rgb(size, size, picture)?)?;
-        Ok(Answer::new(verdict, start, DecodedBy::Husky))
+        Ok(Decoded { pixels: Pixels::from_rgb(size, size, picture)?, by: DecodedBy::Husky, start })
+    }
+
+    /// The answer about a photo, with its heat where that is asked for.
+    pub(super) fn judge(&self, photo: &Decoded, explain: bool) -> Result<Answer, Failure> {
+        if !explain {
+            let verdict = self.classifier.classify_pixels(&photo.pixels)?;
+            return Ok(Answer::new(verdict, photo.start, photo.by));
+        }
+        let Explanation { verdict, heat, .. } = self.classifier.explain(&photo.pixels, None)?;
+        let answer = Answer::new(verdict, photo.start, photo.by);
+        answer.set_heat(&image_data(&overlay(&heat), heat.width));
+        Ok(answer)
+    }
+
+    /// What the first filters of each convolution make of a photo: a row of maps for each.
+    pub(super) fn feature_maps(&self, photo: &Decoded) -> Result<ImageData, Failure> {
+        let layers = self.classifier.feature_maps(&photo.pixels);
+        if layers.is_empty() {
+            return Err(Failure::new("no-convolutions", "this network has no convolutions to look into"));
+        }
+        let maps = mosaic(&layers, TILE, MAPS, MAPS)?;
+        let rgba: Vec<u8> = maps.rgb().as_chunks().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255]).collect();
+        Ok(image_data(&rgba, maps.width() as usize))
     }
 
     pub(super) fn input_size(&self) -> u32 {
         self.classifier.spec().input.size
     }
+}
+
+impl Decoded {
+    /// A picture from a canvas.
+    pub(super) fn frame(frame: &ImageData) -> Result<Self, Failure> {
+        let start = now();
+        let pixels = Pixels::from_rgba(frame.width(), frame.height(), &frame.data())?;
+        Ok(Self { pixels, by: DecodedBy::Browser, start })
+    }
+}
+
+/// Width and height of a feature map on the page.
+const TILE: usize = 40;
+/// Feature maps of a layer there.
+const MAPS: usize = 8;
+
+/// `rgba`, whole rows of `width` pixels, for a canvas.
+fn image_data(rgba: &[u8], width: usize) -> ImageData {
+    // It is made of as many rows.
+    ImageData::new_with_u8_clamped_array(Clamped(rgba), width as u32).unwrap_throw()
 }
 
 /// A plain JavaScript object.

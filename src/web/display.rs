@@ -4,6 +4,7 @@ use js_sys::{JsString, Number};
 use web_sys::{Element, HtmlElement};
 
 use super::{Answer, ModelInfo, dom};
+use crate::shipped::SHIPPED;
 
 /// A label for people: `husky` is "Husky", and `nothusky` beside it "Not a husky".
 pub(super) fn words(labels: &[String], label: &str) -> String {
@@ -69,8 +70,9 @@ pub(super) fn is_positive(info: &ModelInfo, answer: &Answer) -> bool {
     !answer.unsure() && (labels.len() != 2 || answer.label() == labels[0])
 }
 
-/// The line about the model: `Model classic · 6.6 MB · 3,304,769 parameters · 2026-11-22 · husky from 41.0 % on`.
-pub(super) fn model(info: &ModelInfo) -> String {
+/// The line about the model: `Model classic · 6.6 MB · 3,304,769 parameters · 2026-11-22 · husky from 41.0 % on`. One that
+/// was loaded by hand and is none of those that ship is unverified: nobody says whose it is.
+pub(super) fn model(info: &ModelInfo, by_hand: bool) -> String {
     let size = match info.bytes() as f32 {
         bytes if bytes < 1e6 => format!("{}\u{a0}kB", fixed((bytes / 1e3).ceil(), 0)),
         bytes => format!("{}\u{a0}MB", fixed(bytes / 1e6, 1)),
@@ -80,7 +82,9 @@ pub(super) fn model(info: &ModelInfo) -> String {
         [positive, _] => format!(" · {positive} from {} on", percent(between(info)[1])),
         _ => String::new(),
     };
-    format!("Model {} · {size} · {} parameters{date}{threshold}", info.name(), thousands(info.parameters()))
+    let is_known = SHIPPED.iter().any(|(_, digest)| *digest == info.digest());
+    let unverified = if by_hand && !is_known { " · unverified" } else { "" };
+    format!("Model {} · {size} · {} parameters{date}{threshold}{unverified}", info.name(), thousands(info.parameters()))
 }
 
 /// As `3,304,769`.

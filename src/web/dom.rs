@@ -1,7 +1,10 @@
 //! Small helpers for what web-sys leaves long.
 
 use wasm_bindgen::prelude::*;
-use web_sys::{Document, DocumentFragment, Element, HtmlTemplateElement, ImageBitmap, Window};
+use web_sys::{
+    CanvasRenderingContext2d, Document, DocumentFragment, Element, HtmlCanvasElement, HtmlTemplateElement, ImageBitmap,
+    ImageData, Window,
+};
 
 /// A bitmap that gives its memory back when dropped. One that was moved to the worker has none here any more.
 pub(super) struct Bitmap(pub ImageBitmap);
@@ -36,6 +39,17 @@ pub(super) fn child<T: JsCast>(parent: &Element, class: &str) -> T {
 pub(super) fn show(element: &Element, shown: bool) {
     // An attribute of this name can always be set.
     let _ = element.toggle_attribute_with_force("hidden", !shown);
+}
+
+/// Makes a canvas show a picture, pixel by pixel; its size on the page is the style's business.
+pub(super) fn paint(canvas: &HtmlCanvasElement, picture: &ImageData) {
+    canvas.set_width(picture.width());
+    canvas.set_height(picture.height());
+    let context = canvas.get_context("2d").ok().flatten().map(JsCast::unchecked_into::<CanvasRenderingContext2d>);
+    if let Some(context) = context {
+        // The whole picture lies within the canvas.
+        let _ = context.put_image_data(picture, 0.0, 0.0);
+    }
 }
 
 /// Sets an attribute.

@@ -9,7 +9,7 @@ use crate::Error;
 /// What went wrong, as it crosses to JavaScript: an `Error` object with a stable `code`.
 ///
 /// The codes are [`Error::code`]'s and, for what only a browser can get wrong, `camera-denied`, `camera-missing`,
-/// `camera-busy`, `camera-unavailable`, `decoder-download`, `file-unreadable`, `model-download`, `panic`, `timeout` and
+/// `camera-busy`, `camera-unavailable`, `decoder-download`, `file-unreadable`, `model-digest`, `model-download`, `no-convolutions`, `panic`, `timeout` and
 /// `worker-died`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {

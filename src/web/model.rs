@@ -10,10 +10,10 @@ use gloo_timers::callback::Timeout;
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{AbortController, Blob, ImageBitmap, ReadableStreamDefaultReader, RequestInit, Response};
+use web_sys::{AbortController, Blob, ImageBitmap, ImageData, ReadableStreamDefaultReader, RequestInit, Response};
 
-use super::{Answer, Failure, ModelInfo, Reply, Request, bridge, dom, failure::sentence};
-use crate::weights;
+use super::{Answer, Failure, ModelInfo, Request, bridge, dom, failure::sentence};
+use crate::{shipped, weights};
 
 /// Seconds without a byte after which a download is given up.
 const PATIENCE: u32 = 30;
@@ -85,18 +85,32 @@ impl Model {
     pub async fn classify(
         &self,
         photo: &Blob,
+        explain: bool,
         is_wanted: impl Fn() -> bool + 'static,
     ) -> Option<Result<Answer, Failure>> {
-        answer(bridge::send(Request::classify(self.id.0, &self.file, photo), is_wanted).await)
+        let outcome = bridge::send(Request::classify(self.id.0, &self.file, photo, explain), is_wanted).await;
+        outcome.map(|reply| reply?.answer().ok_or_else(misfit))
     }
 
     /// The answer about a camera frame.
     pub async fn classify_frame(
         &self,
         frame: &ImageBitmap,
+        explain: bool,
         is_wanted: impl Fn() -> bool + 'static,
     ) -> Option<Result<Answer, Failure>> {
-        answer(bridge::send(Request::classify_frame(self.id.0, &self.file, frame), is_wanted).await)
+        let outcome = bridge::send(Request::classify_frame(self.id.0, &self.file, frame, explain), is_wanted).await;
+        outcome.map(|reply| reply?.answer().ok_or_else(misfit))
+    }
+
+    /// What the convolutions make of a photo, as a picture.
+    pub async fn feature_maps(
+        &self,
+        photo: &Blob,
+        is_wanted: impl Fn() -> bool + 'static,
+    ) -> Option<Result<ImageData, Failure>> {
+        let outcome = bridge::send(Request::feature_maps(self.id.0, &self.file, photo), is_wanted).await;
+        outcome.map(|reply| reply?.maps().ok_or_else(misfit))
     }
 }
 
@@ -114,10 +128,6 @@ impl Drop for Id {
     }
 }
 
-fn answer(outcome: Option<Result<Reply, Failure>>) -> Option<Result<Answer, Failure>> {
-    outcome.map(|reply| reply?.answer().ok_or_else(misfit))
-}
-
 fn misfit() -> Failure {
     Failure::new("worker-died", "the classifier's parts don't fit each other: reload the page")
 }
@@ -125,7 +135,7 @@ fn misfit() -> Failure {
 /// Downloads a model and tells everyone who waits for it.
 async fn load(url: String) {
     let loaded = match download(&url).await {
-        Ok(file) => Model::open(file).await,
+        Ok(file) => Model::open(file).await.and_then(|model| check_shipped(&url, model)),
         Err(failure) => Err(failure),
     };
     if let Ok(model) = &loaded {
@@ -140,6 +150,14 @@ async fn load(url: String) {
         // Whoever waited may be gone.
         let _ = done.send(loaded.clone());
     }
+}
+
+/// Refuses a model that goes by the name of one that ships and is another.
+fn check_shipped(url: &str, model: Rc<Model>) -> Loaded {
+    if shipped::may_be(url, &model.info.digest()) {
+        return Ok(model);
+    }
+    Err(Failure::new("model-digest", format!("{url} is not the model that this page was built with: reload the page")))
 }
 
 /// Ends a download when dropped; to one that is complete this does nothing.

@@ -33,7 +33,14 @@ impl Inner {
                     }
                 };
                 let list = self.part("photos");
-                Card::new(&dom::part(&self.root, "photo"), &list, file, act(Self::judge), act(Self::remove))
+                Card::new(
+                    &dom::part(&self.root, "photo"),
+                    &list,
+                    file,
+                    act(Self::judge),
+                    act(Self::remove),
+                    act(Self::look_inside),
+                )
             });
             self.photos.borrow_mut().push(photo.clone());
             self.judge(&photo);
@@ -48,12 +55,12 @@ impl Inner {
         let turn = photo.turn.get() + 1;
         photo.turn.set(turn);
         self.summarize();
-        let file = photo.file.clone();
+        let (file, explain) = (photo.file.clone(), self.explain.get());
         let (this, photo) = (Rc::downgrade(self), Rc::downgrade(photo));
         let wanted = photo.clone();
         let is_wanted = move || wanted.upgrade().is_some_and(|photo| photo.turn.get() == turn);
         spawn_local(async move {
-            let Some(outcome) = model.classify(&file, is_wanted.clone()).await else { return };
+            let Some(outcome) = model.classify(&file, explain, is_wanted.clone()).await else { return };
             let (Some(this), Some(photo), true) = (this.upgrade(), photo.upgrade(), is_wanted()) else { return };
             match outcome {
                 Ok(answer) => {
@@ -66,6 +73,22 @@ impl Inner {
                     this.judged(&photo);
                     this.dispatch_error(Some(&photo.file), &failure);
                 }
+            }
+        });
+    }
+
+    /// Shows what the network's convolutions make of a photo.
+    fn look_inside(self: &Rc<Self>, photo: &Rc<Card>) {
+        let Some(model) = self.model() else { return };
+        let (turn, file, photo) = (photo.turn.get(), photo.file.clone(), Rc::downgrade(photo));
+        let wanted = photo.clone();
+        let is_wanted = move || wanted.upgrade().is_some_and(|photo| photo.turn.get() == turn);
+        spawn_local(async move {
+            let Some(outcome) = model.feature_maps(&file, is_wanted.clone()).await else { return };
+            let (Some(photo), true) = (photo.upgrade(), is_wanted()) else { return };
+            match outcome {
+                Ok(maps) => photo.show_maps(&maps),
+                Err(failure) => photo.show_failure(&failure),
             }
         });
     }

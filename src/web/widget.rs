@@ -43,6 +43,8 @@ pub(super) struct Inner {
     pub judged: Cell<usize>,
     pub camera: RefCell<Option<Rc<Session>>>,
     last_live: RefCell<String>,
+    /// Whether answers are shown with their heat maps.
+    pub explain: Cell<bool>,
     listeners: RefCell<Vec<EventListener>>,
 }
 
@@ -72,6 +74,7 @@ impl Widget {
             judged: Cell::default(),
             camera: RefCell::default(),
             last_live: RefCell::default(),
+            explain: Cell::default(),
             listeners: RefCell::default(),
         });
         inner.listen();
@@ -103,6 +106,8 @@ impl Inner {
         self.click("camera-start", camera::start);
         self.click("camera-stop", |this| camera::stop(this));
         self.click("camera-switch", camera::switch);
+        self.click("camera-explain", Self::toggle_heat);
+        self.click("photos-explain", Self::toggle_heat);
         self.click("problem-close", |this| {
             this.hide_problem();
             // Where there is something to try again, it is the next thing to do.
@@ -211,16 +216,20 @@ impl Inner {
             let Some(this) = weak.upgrade().filter(|this| this.model_turn.get() == turn) else { return };
             dom::show(&this.part("progress"), false);
             match loaded {
-                Ok(model) => this.use_model(model),
+                Ok(model) => this.use_model(model, name.is_some()),
                 Err(failure) => this.keep_model(&failure, name.as_deref()),
             }
         });
     }
 
-    fn use_model(self: &Rc<Self>, model: Rc<Model>) {
-        self.part("model").set_text_content(Some(&display::model(&model.info)));
+    fn use_model(self: &Rc<Self>, model: Rc<Model>, by_hand: bool) {
+        self.part("model").set_text_content(Some(&display::model(&model.info, by_hand)));
         self.model.replace(Some(model));
         self.hide_problem();
+        self.judge_all();
+    }
+
+    fn judge_all(self: &Rc<Self>) {
         let photos = self.photos.borrow().clone();
         photos.iter().for_each(|photo| self.judge(photo));
     }
@@ -261,6 +270,7 @@ impl Inner {
 
     /// Shows that no live answer is there yet.
     pub fn show_starting(&self) {
+        dom::show(&self.part("live-heat"), false);
         self.part("live").set_text_content(Some("Starting the camera…"));
         dom::show(&self.part("live-bar"), false);
         self.last_live.replace(String::new());
@@ -272,6 +282,15 @@ impl Inner {
             words.clone_into(&mut self.last_live.borrow_mut());
             self.announce(words);
         }
+    }
+
+    /// Shows heat maps from now on, or no more.
+    fn toggle_heat(self: &Rc<Self>) {
+        self.explain.set(!self.explain.get());
+        for id in ["camera-explain", "photos-explain"] {
+            dom::set(&self.part(id), "aria-pressed", &self.explain.get().to_string());
+        }
+        self.judge_all();
     }
 
     pub fn announce(&self, text: &str) {

@@ -9,7 +9,7 @@ use web_sys::{Blob, ImageBitmap, ImageData, OffscreenCanvas, OffscreenCanvasRend
 
 use super::{
     Answer, Classifier, Failure, ModelInfo,
-    classifier::{now, to_js},
+    classifier::{Decoded, now, to_js},
     dom::Bitmap,
     failure::sentence,
 };
@@ -47,7 +47,19 @@ extern "C" {
     #[wasm_bindgen(method, setter)]
     fn set_frame(this: &Request, frame: &ImageBitmap);
 
-    /// What the worker answers: an answer, a model's description or a failure. Empty where it forgot a model.
+    /// Whether the answer is wanted with its heat.
+    #[wasm_bindgen(method, getter)]
+    fn explain(this: &Request) -> bool;
+    #[wasm_bindgen(method, setter)]
+    fn set_explain(this: &Request, explain: bool);
+
+    /// Whether feature maps are wanted, and no answer.
+    #[wasm_bindgen(method, getter)]
+    fn maps(this: &Request) -> bool;
+    #[wasm_bindgen(method, setter)]
+    fn set_maps(this: &Request, maps: bool);
+
+    /// What the worker answers: an answer, feature maps, a model's description or a failure. Empty where it forgot a model.
     #[wasm_bindgen(extends = Object, typescript_type = "object")]
     pub type Reply;
 
@@ -55,6 +67,11 @@ extern "C" {
     pub(super) fn answer(this: &Reply) -> Option<Answer>;
     #[wasm_bindgen(method, setter)]
     fn set_answer(this: &Reply, answer: &Answer);
+
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn maps(this: &Reply) -> Option<ImageData>;
+    #[wasm_bindgen(method, setter)]
+    fn set_maps(this: &Reply, maps: &ImageData);
 
     #[wasm_bindgen(method, getter)]
     pub(super) fn info(this: &Reply) -> Option<ModelInfo>;
@@ -87,16 +104,26 @@ impl Request {
     }
 
     /// Asks for the answer about a photo.
-    pub(super) fn classify(model: u32, file: &Blob, photo: &Blob) -> Self {
+    pub(super) fn classify(model: u32, file: &Blob, photo: &Blob, explain: bool) -> Self {
         let request = Self::info(model, file);
         request.set_photo(photo);
+        request.set_explain(explain);
         request
     }
 
     /// Asks for the answer about a camera frame.
-    pub(super) fn classify_frame(model: u32, file: &Blob, frame: &ImageBitmap) -> Self {
+    pub(super) fn classify_frame(model: u32, file: &Blob, frame: &ImageBitmap, explain: bool) -> Self {
         let request = Self::info(model, file);
         request.set_frame(frame);
+        request.set_explain(explain);
+        request
+    }
+
+    /// Asks for what the convolutions make of a photo.
+    pub(super) fn feature_maps(model: u32, file: &Blob, photo: &Blob) -> Self {
+        let request = Self::info(model, file);
+        request.set_photo(photo);
+        request.set_maps(true);
         request
     }
 
@@ -147,12 +174,18 @@ async fn fill(reply: &Reply, request: &Request, decoder: &Decoder) -> Result<(),
         return Ok(());
     };
     let classifier = classifier(request.model(), &model_file).await?;
-    if let Some(photo) = request.photo() {
-        reply.set_answer(&classify(&classifier, &photo, decoder).await?);
-    } else if let Some(frame) = frame {
-        reply.set_answer(&classifier.classify_frame(&image_data(frame)?)?);
+    let photo = match (request.photo(), frame) {
+        (Some(photo), _) => decode(&classifier, &photo, decoder).await?,
+        (None, Some(frame)) => Decoded::frame(&image_data(frame)?)?,
+        (None, None) => {
+            reply.set_info(&classifier.info());
+            return Ok(());
+        }
+    };
+    if request.maps() {
+        reply.set_maps(&classifier.feature_maps(&photo)?);
     } else {
-        reply.set_info(&classifier.info());
+        reply.set_answer(&classifier.judge(&photo, request.explain())?);
     }
     Ok(())
 }
@@ -167,8 +200,8 @@ async fn classifier(model: u32, file: &Blob) -> Result<Rc<Classifier>, Failure> 
     Ok(loaded)
 }
 
-/// Judges a photo; in a format that this crate does not read, from the browser's own decoder.
-async fn classify(classifier: &Classifier, photo: &Blob, decoder: &Decoder) -> Result<Answer, Obstacle> {
+/// Decodes a photo; one in a format that this crate does not read, by the browser's own decoder.
+async fn decode(classifier: &Classifier, photo: &Blob, decoder: &Decoder) -> Result<Decoded, Obstacle> {
     let bytes = read(photo, Pixels::MAX_FILE as f64).await?;
     decoder.load().await.map_err(|e| {
         let why = sentence(&e);
@@ -176,12 +209,12 @@ async fn classify(classifier: &Classifier, photo: &Blob, decoder: &Decoder) -> R
     })?;
     let start = now();
     let exception = match decoder.decode(&bytes, classifier.input_size()) {
-        Ok(picture) => return Ok(classifier.judge(picture, start)?),
+        Ok(picture) => return Ok(classifier.decoded(picture, start)?),
         Err(exception) => exception,
     };
     match Failure::read(&exception) {
         Some(failure) if failure.code == "photo-format" => match decode_by_browser(photo).await {
-            Ok(bitmap) => Ok(classifier.classify_frame(&image_data(bitmap)?)?),
+            Ok(bitmap) => Ok(Decoded::frame(&image_data(bitmap)?)?),
             Err(_) => Err(failure.into()),
         },
         Some(failure) if failure.code != Failure::PANIC => Err(failure.into()),

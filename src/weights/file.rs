@@ -49,11 +49,7 @@ struct Husky {
 impl<'a> File<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self> {
         let (header, data) = split_header(bytes)?;
-        let header = std::str::from_utf8(header).map_err(|_| Error::ModelHeaderText)?;
-        let unreadable = |why| Error::ModelHeader(printable(why));
-        let mut header: Object = json::read(header).map_err(unreadable)?;
-        let metadata: Option<Object> = json::path(header.take("__metadata__")).map_err(unreadable)?;
-        let husky = Husky::parse(metadata.ok_or(Error::ModelMetadata)?)?;
+        let (husky, header) = Husky::of(header)?;
         let tensors = header.rest().into_iter().map(Entry::read).collect::<Result<Vec<_>>>()?;
         let precision = Precision::of(tensors.iter().map(|tensor| tensor.dtype)).ok_or(Error::ModelNoTensors)?;
         check_layout(&tensors, data.len() as u64)?;
@@ -62,6 +58,11 @@ impl<'a> File<'a> {
             return Err(Error::ModelChecksum { expected: printable(husky.blake3), found });
         }
         Ok(Self { spec: husky.spec, precision, tensors, data })
+    }
+
+    /// The checksum that a file states.
+    pub(super) fn digest(bytes: &[u8]) -> Result<String> {
+        Ok(Husky::of(split_header(bytes)?.0)?.0.blake3)
     }
 
     /// The tensors are exactly those that the spec asks for.
@@ -108,6 +109,15 @@ impl<'a> File<'a> {
 }
 
 impl Husky {
+    /// The one of a file's header, and what else that holds.
+    fn of(header: &[u8]) -> Result<(Self, Object)> {
+        let header = std::str::from_utf8(header).map_err(|_| Error::ModelHeaderText)?;
+        let unreadable = |why| Error::ModelHeader(printable(why));
+        let mut header: Object = json::read(header).map_err(unreadable)?;
+        let metadata: Option<Object> = json::path(header.take("__metadata__")).map_err(unreadable)?;
+        Ok((Self::parse(metadata.ok_or(Error::ModelMetadata)?)?, header))
+    }
+
     fn parse(mut metadata: Object) -> Result<Self> {
         let text = json::path(metadata.take::<String>(KEY)).map_err(|why| Error::ModelHeader(printable(why)))?;
         if let Some((key, _)) = metadata.rest().first() {

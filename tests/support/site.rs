@@ -14,8 +14,10 @@ use xtask::server::Server;
 
 use super::{browser::program, model::bright_model};
 
-/// The page's default model, below the site's folder.
-pub const MODEL: &str = "models/husky.safetensors";
+/// The model that ships as the default, below the site's folder.
+pub const DEFAULT_MODEL: &str = "models/husky.safetensors";
+/// The model of [`Site::bright`]. The page would refuse it under the name of one that ships.
+pub const MODEL: &str = "models/bright.safetensors";
 
 /// A site in a folder of its own.
 pub struct Site(TempDir);
@@ -28,9 +30,12 @@ impl Site {
         Self(folder)
     }
 
-    /// The built site with a model whose answers are known: it looks at brightness.
+    /// The built site, its page with a model whose answers are known: it looks at brightness.
     pub fn bright() -> Self {
         let site = Self::shipped();
+        let page = fs::read_to_string(site.folder().join("index.html")).unwrap();
+        assert!(page.contains(DEFAULT_MODEL));
+        site.change("index.html", page.replace(DEFAULT_MODEL, MODEL).as_bytes());
         site.change(MODEL, &bright_model("bright"));
         site
     }
@@ -40,14 +45,13 @@ impl Site {
         self.0.path()
     }
 
-    /// Changes a file, and the service worker's list with it.
+    /// Changes a file or adds one, and the service worker's list with it.
     pub fn change(&self, path: &str, bytes: &[u8]) {
         fs::write(self.folder().join(path), bytes).unwrap();
         let mut list = self.list();
         let files = list["files"].as_array_mut().unwrap();
-        let file = files.iter_mut().find(|file| file["path"] == path).unwrap();
-        file["bytes"] = json!(bytes.len());
-        file["sha256"] = json!(hex::encode(Sha256::digest(bytes)));
+        files.retain(|file| file["path"] != path);
+        files.push(json!({ "path": path, "bytes": bytes.len(), "sha256": hex::encode(Sha256::digest(bytes)) }));
         self.publish(&list);
     }
 

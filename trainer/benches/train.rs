@@ -7,9 +7,13 @@ use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Optimizer as _;
 use trainer::network::{Frozen, Network};
-use trainer::ops::{DropoutKey, one_hot};
+use trainer::ops::{CrossEntropy, DropoutKey, one_hot};
 use trainer::optimizer::{Algorithm, Optimizer, Settings};
 use trainer::presets::Preset;
+
+/// As in the command `husky`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -31,7 +35,7 @@ fn main() -> Result<()> {
         let start = Instant::now();
         let key = DropoutKey { seed: 1, epoch: 1, first_sample: step * batch };
         let labels: Vec<usize> = (0..batch as usize).map(|i| i % 2).collect();
-        optimizer.step(&network.gradients(&pictures, one_hot(&labels, 2), key)?.gradients)?;
+        optimizer.step(&network.gradients(&pictures, CrossEntropy::new(one_hot(&labels, 2)), key)?.gradients)?;
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);

@@ -56,6 +56,11 @@ impl Epoch {
     /// The fields' names, in order.
     pub const COLUMNS: [&str; 6] =
         ["epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "validation_roc_auc"];
+
+    /// That with the smallest validation loss; the first of equals.
+    pub fn best(history: &[Self]) -> Option<&Self> {
+        history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
+    }
 }
 
 impl State {
@@ -66,7 +71,7 @@ impl State {
 
     /// The epoch with the smallest validation loss.
     pub fn best(&self) -> Option<&Epoch> {
-        self.history.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))
+        Epoch::best(&self.history)
     }
 }
 

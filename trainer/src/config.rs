@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
+use clap::{Args, FromArgMatches, ValueEnum};
 use husky::spec::Input;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmentation;
 use crate::calibrate::Rule;
+use crate::dataset::{self, Dataset};
 use crate::optimizer::{Algorithm, Settings};
 use crate::presets::Preset;
 
@@ -28,7 +29,7 @@ pub enum Schedule {
 #[group(id = "recipe", multiple = true, args = [
     "data", "preset", "seed", "positive", "validation_fraction", "batch_size", "steps_per_epoch", "epochs",
     "desired_accuracy", "patience", "optimizer", "learning_rate", "schedule", "warmup_epochs", "momentum", "weight_decay",
-    "layer_decay", "ema", "label_smoothing", "size", "detail", "backbone", "frozen_layers", "teacher",
+    "layer_decay", "ema", "balance", "label_smoothing", "size", "detail", "backbone", "frozen_layers", "teacher",
     "distillation", "threshold_rule", "date", "rotation_range", "shear_range",
     "zoom_range", "horizontal_flip", "random_crop", "color_jitter", "random_erasing",
 ])]
@@ -85,10 +86,14 @@ pub struct Config {
     /// Factor of the learning rate from each layer to the one before it; 1 lets all learn alike
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub layer_decay: f64,
-    /// How much of itself the moving average of the weights, which is what is judged and kept, keeps at each step; 0 judges
-    /// the weights themselves
+    /// How much of itself the moving average of the weights, which is what is judged and kept, keeps at each step (less in
+    /// the first steps); 0 judges the weights themselves
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub ema: f64,
+    /// Show each label equally often, however many photos it has. Probabilities stay those of the photos as they are
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
+    #[serde(default)]
+    pub balance: bool,
     /// Share of the truth that is given to all labels alike
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub label_smoothing: f64,
@@ -129,6 +134,28 @@ pub struct Config {
 }
 
 impl Config {
+    /// The recipe of `husky train DATA --preset PRESET`: the article's, but for what the preset's own says.
+    ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// use trainer::config::Config;
+    /// use trainer::presets::Preset;
+    ///
+    /// let config = Config { epochs: 30, ..Config::new(Path::new("photos"), Preset::Lite0)? };
+    /// assert_eq!((config.epochs, config.batch_size, config.ema), (30, 32, 0.995));
+    /// # anyhow::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// None in practice: a test holds each preset's recipe to the knobs that there are.
+    pub fn new(data: &Path, preset: Preset) -> Result<Self> {
+        let command = preset.set_defaults(Self::augment_args(clap::Command::new("train")));
+        let preset = format!("--preset={}", preset.name());
+        let arguments = ["train".as_ref(), preset.as_ref(), "--".as_ref(), data.as_os_str()];
+        Ok(Self::from_arg_matches(&command.try_get_matches_from(arguments)?)?)
+    }
+
     /// Reads a run's `config.toml`.
     ///
     /// # Errors
@@ -146,6 +173,20 @@ impl Config {
     /// A path that is not UTF-8.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).context("the data folder's name is not UTF-8, which config.toml needs")
+    }
+
+    /// Reads the photos, with the validation part set aside.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::open`].
+    pub fn open_data(&self) -> Result<Dataset> {
+        let options = dataset::Options {
+            seed: self.seed,
+            validation_fraction: self.validation_fraction,
+            positive: self.positive.clone(),
+            detail: self.detail,
+        };
+        Dataset::open(&self.data, self.size.unwrap_or(self.preset.input().size), &options)
     }
 
     /// Refuses values that make no sense, naming the flag.
@@ -214,6 +255,13 @@ impl Config {
             && *self == Self { data, epochs, patience, desired_accuracy, ..other.clone() }
     }
 
+    /// How much of itself the moving average keeps at step `step`, from 1: less at first, so that what the network knew
+    /// before it learned is soon forgotten (TensorFlow's `ExponentialMovingAverage` with `num_updates`).
+    pub fn ema_at(&self, step: u64) -> f64 {
+        let step = step as f64;
+        self.ema.min((1.0 + step) / (10.0 + step))
+    }
+
     /// What the optimizer is made from.
     pub fn optimizer_settings(&self) -> Settings {
         let Self { optimizer: algorithm, learning_rate, momentum, weight_decay, .. } = *self;
@@ -233,5 +281,19 @@ impl Config {
                 learning_rate * (1.0 + (way * std::f64::consts::PI).cos()) / 2.0
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_average_forgets_its_beginning_and_then_keeps_what_the_recipe_says() {
+        let config = Config::new(Path::new("DATA"), Preset::Classic).unwrap_or_else(|error| panic!("{error}"));
+        let config = Config { ema: 0.9, ..config };
+        let share_of_the_beginning = |steps| (1..=steps).map(|step| config.ema_at(step)).product::<f64>();
+        assert!(share_of_the_beginning(3) < 0.02);
+        assert_eq!(config.ema_at(1_000), 0.9);
     }
 }

@@ -9,6 +9,7 @@
 
 mod duplicates;
 mod layout;
+pub mod near_duplicates;
 mod read;
 mod split;
 
@@ -19,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 pub use crate::photos::Skipped;
 use crate::pixel_store::PixelStore;
-use layout::Layout;
+pub(crate) use layout::Layout;
 pub use layout::{LabelFolder, label_folders};
 use read::Decoded;
 

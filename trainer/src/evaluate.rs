@@ -1,6 +1,6 @@
 //! `husky evaluate`: how good a model is.
 
-mod html;
+pub(crate) mod html;
 mod robustness;
 
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf, process::ExitCode};

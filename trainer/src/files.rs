@@ -1,11 +1,12 @@
 //! Reading only what is a file, and writing so that a reader only ever finds whole ones.
 
 use std::fs::{self, File, Permissions};
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use image::{DynamicImage, ImageFormat};
 
 /// The bytes of a file; `too_long` is the error for more than `limit` of them. A pipe, socket or device is not even opened.
 ///
@@ -24,6 +25,14 @@ pub fn read_file(path: &Path, limit: usize, too_long: impl FnOnce(usize) -> husk
         return Err(too_long(metadata.len() as usize).into());
     }
     fs::read(path).context("can't be read")
+}
+
+/// A short text file.
+///
+/// # Errors
+/// One sentence that names the file.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("{}: can't be read as text", path.display()))
 }
 
 /// How the names begin of files that are not whole yet.
@@ -60,6 +69,16 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         File::open(folder)?.sync_all()
     };
     write().with_context(|| format!("{}: could not be written, what was there before is kept", path.display()))
+}
+
+/// A picture as a PNG file.
+///
+/// # Errors
+/// The picture is too large for one.
+pub fn png_bytes(picture: &DynamicImage) -> Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::Png)?;
+    Ok(bytes.into_inner())
 }
 
 /// A CSV table: its head, and a line for each row.

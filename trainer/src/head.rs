@@ -44,13 +44,37 @@ pub fn fit(network: &Network, split: &Split, loader: &Loader) -> Result<Fit> {
         labels.extend(batch.labels);
     }
     drop(progress);
-    let features = Tensor::cat(&features, 0)?;
     let Some([weight, bias]) = network.last_layer() else { bail!("the network has no last layer to fit") };
+    let layer = regression(&Tensor::cat(&features, 0)?, &labels, split.labels())?;
+    weight.set(&layer.weight)?;
+    bias.set(&layer.bias)?;
+    Ok(Fit { loss: layer.loss, logits: layer.logits.to_vec2()?, labels })
+}
+
+/// A last layer.
+pub struct Layer {
+    /// `[features, outputs]`
+    pub weight: Tensor,
+    /// `[outputs]`
+    pub bias: Tensor,
+    /// Mean cross-entropy on the photos that it was fitted to.
+    pub loss: f64,
+    /// Their logits, `[photos, outputs]`.
+    pub logits: Tensor,
+}
+
+/// The logistic regression of `labels`, of `count`, on `features` `[photos, features]`: with one output for two labels, else
+/// with one for each.
+///
+/// # Errors
+/// candle's.
+pub fn regression(features: &Tensor, labels: &[usize], count: usize) -> Result<Layer> {
+    let outputs = if count == 2 { 1 } else { count };
     // Centred features are learnt faster; the bias then takes up the difference.
     let mean = features.mean_keepdim(0)?;
     let centered = features.broadcast_sub(&mean)?;
-    let start = Var::zeros(weight.dims(), DType::F32, &Device::Cpu)?;
-    let offset = Var::zeros(bias.dims(), DType::F32, &Device::Cpu)?;
+    let start = Var::zeros((features.dim(1)?, outputs), DType::F32, &Device::Cpu)?;
+    let offset = Var::zeros(outputs, DType::F32, &Device::Cpu)?;
     // The curvature of the loss is at most a quarter of the features' mean square length.
     let square = centered.sqr()?.sum(1)?.mean(0)?.to_scalar::<f32>()?;
     let settings = Settings {
@@ -60,7 +84,7 @@ pub fn fit(network: &Network, split: &Split, loader: &Loader) -> Result<Fit> {
         // Decoupled decay acts at once, and the gradient again and again: so the two meet where the loss has its minimum.
         weight_decay: RIDGE / (1.0 - MOMENTUM),
     };
-    let targets = one_hot(&labels, split.labels());
+    let targets = one_hot(labels, count);
     let logits = || centered.matmul(&start)?.broadcast_add(&offset);
     let loss = |logits: &Tensor| logits.apply_op1(CrossEntropy::new(targets.clone()));
     let mut optimizer = Optimizer::new(vec![start.clone(), offset.clone()], settings)?;
@@ -68,8 +92,11 @@ pub fn fit(network: &Network, split: &Split, loader: &Loader) -> Result<Fit> {
         optimizer.backward_step(&loss(&logits()?)?)?;
     }
     let shift = mean.matmul(&start)?.squeeze(D::Minus2)?;
-    weight.set(&start)?;
-    bias.set(&(offset.as_tensor() - shift)?)?;
     let logits = logits()?;
-    Ok(Fit { loss: loss(&logits)?.to_scalar::<f32>()?.into(), logits: logits.to_vec2()?, labels })
+    Ok(Layer {
+        weight: start.as_tensor().clone(),
+        bias: (offset.as_tensor() - shift)?,
+        loss: loss(&logits)?.to_scalar::<f32>()?.into(),
+        logits,
+    })
 }

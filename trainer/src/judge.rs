@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use husky::{Classifier, Verdict};
 use rayon::prelude::*;
 
-use crate::dataset::{LabelFolder, label_folders};
+use crate::dataset::label_folders;
 use crate::metrics::Judged;
 use crate::photos::{self, Skipped};
 use crate::progress::Progress;
@@ -45,28 +45,38 @@ pub fn judge(classifier: &Classifier, folder: &Path) -> Result<(Vec<Photo>, Vec<
                 folder.label
             )
         })?;
-        files.extend(folder.files.iter().map(|file| (folder, file, label)));
+        let below = |file: &PathBuf| file.strip_prefix(&folder.path).unwrap_or(file).to_owned();
+        files.extend(folder.files.iter().map(|file| (file.clone(), label, below(file))));
     }
-    let progress = Progress::new("judging photos", files.len());
-    let judge = |(_, file, _): &(&LabelFolder, &PathBuf, usize)| {
-        let verdict = photos::read(file).and_then(|bytes| Ok(classifier.classify(&bytes)?));
-        progress.step();
-        verdict
-    };
-    let verdicts: Vec<Result<Verdict>> = files.par_iter().map(judge).collect();
-    drop(progress);
-    let mut judged = Vec::new();
-    for ((folder, file, label), verdict) in files.into_iter().zip(verdicts) {
-        match verdict {
-            Ok(verdict) => judged.push(Photo { file: file.clone(), label, group: group(folder, file), verdict }),
-            Err(reason) => skipped.push(Skipped { file: file.display().to_string(), reason: format!("{reason:#}") }),
-        }
-    }
+    let (judged, unreadable) = judge_files(classifier, files);
+    skipped.extend(unreadable);
     skipped.sort_by(|a, b| a.file.cmp(&b.file));
     if judged.is_empty() {
         bail!("{}: no photo that can be read is there ({} files were skipped)", folder.display(), skipped.len());
     }
     Ok((judged, skipped))
+}
+
+/// Judges files, each with its true label and its path below that label's folder, likewise.
+pub fn judge_files(classifier: &Classifier, files: Vec<(PathBuf, usize, PathBuf)>) -> (Vec<Photo>, Vec<Skipped>) {
+    let progress = Progress::new("judging photos", files.len());
+    let judge = |(file, _, _): &(PathBuf, usize, PathBuf)| {
+        let verdict = photos::read(file).and_then(|bytes| Ok(classifier.classify(&bytes)?));
+        progress.step();
+        verdict
+    };
+    let verdicts: Vec<Result<Verdict>> = files.par_iter().map(judge).collect();
+    let (mut judged, mut skipped) = (Vec::new(), Vec::new());
+    for ((file, label, below), verdict) in files.into_iter().zip(verdicts) {
+        match verdict {
+            Ok(verdict) => {
+                let group = group(&classifier.spec().labels[label], &below);
+                judged.push(Photo { file, label, group, verdict });
+            }
+            Err(reason) => skipped.push(Skipped { file: file.display().to_string(), reason: format!("{reason:#}") }),
+        }
+    }
+    (judged, skipped)
 }
 
 /// The photos as the figures want them, of a model with these labels.
@@ -80,12 +90,11 @@ pub fn judged(photos: &[Photo], labels: &[String]) -> Judged<Vec<f32>> {
 }
 
 /// See [`Photo::group`].
-fn group(folder: &LabelFolder, file: &Path) -> String {
-    let below: Vec<_> =
-        file.strip_prefix(&folder.path).unwrap_or(file).iter().map(|name| name.to_string_lossy()).collect();
+fn group(label: &str, below: &Path) -> String {
+    let below: Vec<_> = below.iter().map(|name| name.to_string_lossy()).collect();
     match &below[..] {
         [sub_folder, _, ..] => sub_folder.to_string(),
-        [name] => name.split_once('_').map_or(&folder.label[..], |(prefix, _)| prefix).to_owned(),
-        [] => folder.label.clone(),
+        [name] => name.split_once('_').map_or(label, |(prefix, _)| prefix).to_owned(),
+        [] => label.to_owned(),
     }
 }

@@ -29,6 +29,8 @@ pub struct Options {
     pub batch_size: usize,
     /// What the network is fed.
     pub input: Input,
+    /// Whether the batches of [`Loader::epoch`] have each label equally often.
+    pub balance: bool,
     /// Distorts the photos of [`Loader::epoch`].
     pub augmentation: Option<Augmentation>,
     /// Side of the photos that are distorted, if it is not the network's.
@@ -104,7 +106,7 @@ impl Loader {
         let (split, options) = (split.clone(), Arc::clone(&self.options));
         let batch_size = options.batch_size;
         let start = epoch * (of * batch_size) as u64;
-        let mut order = Order::new(options.seed, split.len());
+        let mut order = Order::new(options.seed, &split, options.balance);
         let batch = move |places: Range<usize>| {
             let photos: Vec<usize> = places.clone().map(|place| order.photo(start + place as u64)).collect();
             make_batch(&split, &options, &photos, places.start, Some(epoch))
@@ -174,27 +176,40 @@ impl Drop for Batches {
     }
 }
 
-/// The endless sequence of photos; remembers the pass that was asked for last.
+/// The endless sequence of photos: of all, or of each label's in turn.
 struct Order {
     seed: u64,
-    pass: Option<u64>,
+    sequences: Vec<Sequence>,
+}
+
+/// The endless sequence of some photos; remembers the pass that was asked for last.
+#[derive(Clone, Default)]
+struct Sequence {
     photos: Vec<usize>,
+    pass: Option<u64>,
+    shuffled: Vec<usize>,
 }
 
 impl Order {
-    fn new(seed: u64, len: usize) -> Self {
-        Self { seed, pass: None, photos: vec![0; len] }
+    fn new(seed: u64, split: &Split, balance: bool) -> Self {
+        let mut sequences = vec![Sequence::default(); if balance { split.labels() } else { 1 }];
+        for photo in 0..split.len() {
+            sequences[if balance { split.label(photo) } else { 0 }].photos.push(photo);
+        }
+        Self { seed, sequences }
     }
 
     fn photo(&mut self, place: u64) -> usize {
-        let len = self.photos.len() as u64;
-        let pass = place / len;
-        if self.pass != Some(pass) {
-            self.pass = Some(pass);
-            self.photos.iter_mut().enumerate().for_each(|(i, photo)| *photo = i);
-            self.photos.shuffle(&mut rng(self.seed, Stream::Shuffle, pass, 0));
+        let count = self.sequences.len() as u64;
+        let (turn, place) = (place % count, place / count);
+        let Sequence { photos, pass: known, shuffled } = &mut self.sequences[turn as usize];
+        let (pass, place) = (place / photos.len() as u64, place % photos.len() as u64);
+        if *known != Some(pass) {
+            *known = Some(pass);
+            shuffled.clone_from(photos);
+            shuffled.shuffle(&mut rng(self.seed, Stream::Shuffle, pass, turn));
         }
-        self.photos[(place % len) as usize]
+        shuffled[place as usize]
     }
 }
 

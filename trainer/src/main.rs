@@ -3,7 +3,14 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use trainer::{calibrate, evaluate, predict, quantize, summary, train};
+use trainer::{
+    activations, audit, calibrate, compare, evaluate, explain, explore, gather, predict, quantize, report, sign, summary, train,
+    verify,
+};
+
+/// Training makes and drops the same large buffers at every step; the system's allocator gives them back each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Trains and judges photo classifiers that answer in the browser
 #[derive(Parser)]
@@ -15,34 +22,50 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Gather(gather::GatherArgs),
+    Explore(explore::ExploreArgs),
+    Audit(audit::AuditArgs),
     Train(Box<train::TrainArgs>),
+    Compare(compare::CompareArgs),
+    Report(report::ReportArgs),
     Evaluate(evaluate::EvaluateArgs),
     Predict(predict::PredictArgs),
+    Explain(explain::ExplainArgs),
+    Activations(activations::ActivationsArgs),
     Summary(summary::SummaryArgs),
     Calibrate(calibrate::CalibrateArgs),
     Quantize(quantize::QuantizeArgs),
+    Sign(sign::SignArgs),
+    Verify(verify::VerifyArgs),
 }
 
 /// The command line, read again where it names a preset, now with its recipe for what is not said.
 fn parse() -> clap::error::Result<Cli> {
     let first = Cli::try_parse()?;
     let Command::Train(args) = &first.command else { return Ok(first) };
-    let recipe = args.recipe();
-    let command = Cli::command().mut_subcommand("train", |train| {
-        recipe.into_iter().fold(train, |train, (knob, value)| train.mut_arg(knob, |arg| arg.default_value(value)))
-    });
+    let Some(preset) = args.preset() else { return Ok(first) };
+    let command = Cli::command().mut_subcommand("train", |train| preset.set_defaults(train));
     Cli::from_arg_matches(&command.try_get_matches()?)
 }
 
 fn main() -> ExitCode {
     let cli = parse().unwrap_or_else(|error| error.exit());
     let result = match cli.command {
+        Command::Gather(args) => gather::run(args),
+        Command::Explore(args) => explore::run(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Train(args) => train::run(*args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Activations(args) => activations::run(&args),
         Command::Summary(args) => summary::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Quantize(args) => quantize::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Verify(args) => verify::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("husky: {error:#}");

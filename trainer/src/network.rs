@@ -161,13 +161,13 @@ impl Network {
     }
 
     /// The training pass over a batch, there and back: with dropout, normed by the batch, whose statistics move the
-    /// network's. `targets` has a probability for each label.
-    pub fn gradients(&self, input: &Tensor, targets: Vec<Vec<f64>>, dropout: DropoutKey) -> Result<Gradients> {
+    /// network's.
+    pub fn gradients(&self, input: &Tensor, loss: CrossEntropy, dropout: DropoutKey) -> Result<Gradients> {
         let mut pass = Pass::new(Some(dropout));
         let logits = self.run(&self.steps, input.clone(), &mut pass)?;
         // candle's own tape is for the loss alone.
         let leaf = Var::from_tensor(&logits)?;
-        let loss = leaf.apply_op1(CrossEntropy::new(targets))?;
+        let loss = leaf.apply_op1(loss)?;
         let mut gradients = loss.backward()?;
         let Some(gradient) = gradients.remove(&leaf) else { bail!("the loss has no gradient") };
         gradients.insert(&logits, gradient);

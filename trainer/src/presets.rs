@@ -97,6 +97,14 @@ impl Preset {
         knobs.map(|(knob, value)| (knob, word(value))).collect()
     }
 
+    /// `command`, which has the knobs as arguments, with the recipe as what holds where nothing is said.
+    pub fn set_defaults(self, command: clap::Command) -> clap::Command {
+        let set = |command: clap::Command, (knob, value): (String, String)| {
+            command.mut_arg(knob, |arg| arg.default_value(value))
+        };
+        self.recipe().into_iter().fold(command, set)
+    }
+
     /// An untrained model for these labels: nothing calibrated, and no word yet of where it comes from. `size` is the side
     /// of its input, where it is not the preset's own.
     pub fn spec(self, labels: Vec<String>, size: Option<u32>) -> Spec {

@@ -16,6 +16,8 @@ pub enum Stream {
     Augmentation,
     /// The resamples behind an interval; `sample` is the resample.
     Bootstrap,
+    /// Which photos are shown as a sample.
+    Sample,
     /// What the dropout layer of this place in the architecture drops; `sample` is the photo's place in the epoch.
     Dropout(u8),
 }
@@ -28,6 +30,7 @@ impl Stream {
             Self::Split => 3,
             Self::Augmentation => 4,
             Self::Bootstrap => 5,
+            Self::Sample => 6,
             Self::Dropout(layer) => 0x100 | u64::from(layer),
         }
     }
@@ -60,7 +63,7 @@ mod tests {
     #[test]
     fn every_part_of_the_key_counts() {
         let mut streams = vec![Stream::Initialization, Stream::Shuffle, Stream::Split];
-        streams.extend([Stream::Augmentation, Stream::Bootstrap, Stream::Dropout(0), Stream::Dropout(255)]);
+        streams.extend([Stream::Augmentation, Stream::Bootstrap, Stream::Sample, Stream::Dropout(0), Stream::Dropout(255)]);
         let mut seen = HashSet::new();
         for seed in [0, 1, u64::MAX] {
             for &stream in &streams {

@@ -1,9 +1,21 @@
 //! `husky train`: the training loop and the run's folder.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use trainer::config::Config;
+//! use trainer::presets::Preset;
+//! use trainer::train::Run;
+//!
+//! let config = Config { epochs: 20, ..Config::new(Path::new("photos"), Preset::Quick)? };
+//! Run::start(Path::new("runs/mine"), config)?.train()?;
+//! # anyhow::Ok(())
+//! ```
 
 mod progress;
 mod setup;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,21 +27,23 @@ use indicatif::HumanCount;
 
 use self::progress::EpochProgress;
 use crate::calibrate::calibrate;
+use crate::callback::Callback;
 use crate::checkpoint::{self, Epoch, State};
 use crate::config::Config;
-use crate::curves;
 use crate::dataset::{self, Dataset};
-use crate::files::{csv_bytes, write_atomically};
+use crate::files::write_atomically;
 use crate::loader::{Batch, Loader};
 use crate::metrics;
 use crate::network::{Gradients, Network};
-use crate::ops::{DropoutKey, one_hot};
+use crate::ops::{CrossEntropy, DropoutKey, one_hot};
 use crate::optimizer::Optimizer;
+use crate::presets::Preset;
 
 /// Train a model on a folder of photos
 ///
 /// The folder RUN holds, whole at any moment: config.toml (which alone repeats the run), model.safetensors (the best epoch
-/// so far), checkpoint.safetensors, metrics.csv, curves.svg, skipped.csv (files that are no photos, and why).
+/// so far), checkpoint.safetensors, metrics.csv, curves.svg, events.out.tfevents (for TensorBoard), skipped.csv (files that are
+/// no photos, and why).
 /// Ctrl-C finishes the step, saves, and exits with code 130.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "husky train [OPTIONS] --out RUN DATA\n       husky train --out RUN --config FILE\n       \
@@ -52,14 +66,14 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// The knobs of the preset's recipe and their values, as on the command line.
-    pub fn recipe(&self) -> Vec<(String, String)> {
-        self.recipe.iter().flat_map(|config| config.preset.recipe()).collect()
+    /// The preset, where one is named and not a run's config.
+    pub fn preset(&self) -> Option<Preset> {
+        self.recipe.as_ref().map(|config| config.preset)
     }
 }
 
 /// Exit code after Ctrl-C, as shells have it.
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Set by Ctrl-C: the step at work is finished and everything saved.
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
@@ -73,19 +87,40 @@ pub fn run(args: TrainArgs) -> Result<ExitCode> {
         ensure!(threads > 0, "--threads must be at least 1");
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
-    match (args.resume, args.out) {
-        (Some(folder), _) => Run::resume(&folder)?.train(),
+    let run = match (args.resume, args.out) {
+        (Some(folder), _) => Run::resume(&folder)?,
         (None, Some(folder)) => match (args.config, args.recipe) {
-            (Some(path), _) => Run::start(&folder, Config::read(&path)?)?.train(),
-            (None, Some(config)) => Run::start(&folder, config)?.train(),
+            (Some(path), _) => Run::start(&folder, Config::read(&path)?)?,
+            (None, Some(config)) => Run::start(&folder, config)?,
             (None, None) => bail!("name the folder with the photos, or a --config"),
         },
         (None, None) => bail!("name a folder for the run with --out"),
-    }
+    };
+    // Not before: while photos are read there is nothing to save, and Ctrl-C may just end it.
+    ctrlc::set_handler(|| {
+        if INTERRUPT.swap(true, Ordering::SeqCst) {
+            // Asked twice: files are whole at any moment, so just go.
+            std::process::exit(INTERRUPTED.into());
+        }
+    })?;
+    Ok(match run.train()? {
+        Ending::Done => ExitCode::SUCCESS,
+        Ending::Interrupted => ExitCode::from(INTERRUPTED),
+    })
 }
 
-struct Run<'a> {
-    folder: &'a Path,
+/// How [`Run::train`] came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All epochs are done, or a callback found them enough.
+    Done,
+    /// Ctrl-C, where the command `husky` listens to it: the step is saved.
+    Interrupted,
+}
+
+/// A run: a network in training, and the folder for what comes of it.
+pub struct Run {
+    folder: PathBuf,
     data: Dataset,
     loader: Loader,
     spec: Spec,
@@ -94,6 +129,7 @@ struct Run<'a> {
     average: Option<Network>,
     optimizer: Optimizer,
     state: State,
+    callbacks: Vec<Box<dyn Callback>>,
 }
 
 /// What the validation photos say about the network as it stands.
@@ -107,18 +143,21 @@ struct Validation {
     labels: Vec<usize>,
 }
 
-impl Run<'_> {
-    /// The training loop.
-    fn train(mut self) -> Result<ExitCode> {
-        // Not before: while photos are read there is nothing to save, and Ctrl-C may just end it.
-        ctrlc::set_handler(|| {
-            if INTERRUPT.swap(true, Ordering::SeqCst) {
-                // Asked twice: files are whole at any moment, so just go.
-                std::process::exit(INTERRUPTED.into());
-            }
-        })?;
+impl Run {
+    /// Lets `callback` be called at the end of each epoch, too, after those that are there: `metrics.csv`, `curves.svg`,
+    /// TensorBoard's events and [`EarlyStopping`](crate::callback::EarlyStopping).
+    pub fn add(&mut self, callback: impl Callback + 'static) {
+        self.callbacks.push(Box::new(callback));
+    }
+
+    /// The training loop. It says on standard error how it goes.
+    ///
+    /// # Errors
+    /// One sentence: the loss is no number any more, the disk fails, or a callback does.
+    pub fn train(mut self) -> Result<Ending> {
         eprintln!("{}", self.summary());
-        while self.state.epoch <= self.state.config.epochs && self.reason_to_stop().is_none() {
+        let mut reason_to_stop = self.on_epoch_end()?;
+        while self.state.epoch <= self.state.config.epochs && reason_to_stop.is_none() {
             let mut progress = EpochProgress::new(&self.state);
             let (first, steps) = (self.state.step as usize, self.state.config.steps_per_epoch as usize);
             for batch in self.loader.epoch(&self.data.training, (self.state.epoch - 1).into(), first..steps, steps)? {
@@ -127,7 +166,7 @@ impl Run<'_> {
                 if INTERRUPT.load(Ordering::SeqCst) {
                     self.save()?;
                     progress.line(&format!("stopped; go on with: husky train --resume {}", self.folder.display()));
-                    return Ok(ExitCode::from(INTERRUPTED));
+                    return Ok(Ending::Interrupted);
                 }
             }
             let validation = self.validate()?;
@@ -135,10 +174,20 @@ impl Run<'_> {
             let photos = f64::from(step) * self.state.config.batch_size as f64;
             self.finish_epoch(loss_sum / f64::from(step), correct as f64 / photos, &validation)?;
             progress.epoch(&self.state);
+            reason_to_stop = self.on_epoch_end()?;
         }
-        eprintln!("{}", self.reason_to_stop().unwrap_or_else(|| "all epochs are done".into()));
+        eprintln!("{}", reason_to_stop.unwrap_or_else(|| "all epochs are done".into()));
         eprintln!("the model: {}", self.folder.join("model.safetensors").display());
-        Ok(ExitCode::SUCCESS)
+        Ok(Ending::Done)
+    }
+
+    /// Calls all callbacks about the last epoch, if there is one; the first reason to stop, if there is one.
+    fn on_epoch_end(&mut self) -> Result<Option<String>> {
+        let mut reason = None;
+        for callback in self.callbacks.iter_mut().filter(|_| !self.state.history.is_empty()) {
+            reason = reason.or(callback.on_epoch_end(&self.folder, &self.state)?.break_value());
+        }
+        Ok(reason)
     }
 
     /// What is about to be done, in one line: a wrong folder or label is seen before hours are spent on it.
@@ -168,18 +217,33 @@ impl Run<'_> {
         for (row, taught) in targets.iter_mut().zip(&batch.taught) {
             row.iter_mut().zip(taught).for_each(|(own, taught)| *own += config.distillation * (taught - *own));
         }
-        let Gradients { logits, loss, gradients } = self.network.gradients(&batch.tensor()?, targets, key)?;
+        let loss = CrossEntropy::new(targets).with_offsets(self.prior_offsets());
+        let Gradients { logits, loss, gradients } = self.network.gradients(&batch.tensor()?, loss, key)?;
         let correct = count_correct(&logits.to_vec2()?, &batch.labels);
         let value = loss.to_scalar::<f32>()?;
         self.check_finite(value)?;
         self.optimizer.step(&gradients)?;
         if let Some(average) = &self.average {
-            average.follow(&self.network, self.state.config.ema)?;
+            average.follow(&self.network, self.state.config.ema_at(self.optimizer.steps))?;
         }
         self.state.loss_sum += f64::from(value);
         self.state.correct += correct;
         self.state.step += 1;
         Ok(())
+    }
+
+    /// What the balanced batches' logits have above those of the photos as they are: the logarithm of how much more often
+    /// each label is shown.
+    fn prior_offsets(&self) -> Vec<f64> {
+        if !self.state.config.balance {
+            return Vec::new();
+        }
+        let offsets: Vec<f64> = self.data.training.counts().iter().map(|&count| -(count as f64).ln()).collect();
+        match offsets[..] {
+            // One logit speaks for the first label, against the second.
+            [first, second] => vec![first - second],
+            _ => offsets,
+        }
     }
 
     /// Stops the run before a loss that is no number gets into a checkpoint.
@@ -217,7 +281,7 @@ impl Run<'_> {
         })
     }
 
-    /// Writes down what the epoch brought. The order matters: with the checkpoint last, whatever is interrupted here is
+    /// Takes down what the epoch brought. The order matters: with the checkpoint last, whatever is interrupted here is
     /// done again, alike, from the one before.
     fn finish_epoch(&mut self, loss: f64, accuracy: f64, validation: &Validation) -> Result<()> {
         let state = &mut self.state;
@@ -239,8 +303,6 @@ impl Run<'_> {
         }
         self.state.epoch += 1;
         (self.state.step, self.state.loss_sum, self.state.correct) = (0, 0.0, 0);
-        write_atomically(&self.folder.join("metrics.csv"), &csv_bytes(&Epoch::COLUMNS, &self.state.history)?)?;
-        write_atomically(&self.folder.join("curves.svg"), curves::draw(&self.state.history, best)?.as_bytes())?;
         self.save()
     }
 
@@ -252,23 +314,6 @@ impl Run<'_> {
     fn save(&self) -> Result<()> {
         let path = self.folder.join("checkpoint.safetensors");
         checkpoint::save(&path, &self.state, &self.network, self.average.as_ref(), &self.optimizer)
-    }
-
-    fn reason_to_stop(&self) -> Option<String> {
-        let last = self.state.history.last()?;
-        let best = self.state.best()?;
-        if last.accuracy > self.state.config.desired_accuracy {
-            return Some(format!(
-                "epoch {}: the training accuracy {:.4} passed --desired-accuracy {}",
-                last.epoch, last.accuracy, self.state.config.desired_accuracy
-            ));
-        }
-        (last.epoch - best.epoch >= self.state.config.patience).then(|| {
-            format!(
-                "the validation loss has not fallen for {} epochs; epoch {} is kept",
-                self.state.config.patience, best.epoch
-            )
-        })
     }
 }
 

@@ -35,7 +35,7 @@ fn check(inputs: &[&Var], f: impl Fn() -> Result<Tensor>) {
 
 /// The same for a network's loss and all its parameters.
 fn check_network(network: &Network, x: &Tensor, labels: &[usize]) {
-    let pass = || network.gradients(x, one_hot(labels, 2), KEY);
+    let pass = || network.gradients(x, CrossEntropy::new(one_hot(labels, 2)), KEY);
     let parameters: Vec<&Var> = network.parameters().values().collect();
     compare(&parameters, &pass().unwrap().gradients, || Ok(pass()?.loss));
 }
@@ -257,6 +257,14 @@ fn cross_entropy() {
     check(&[&binary], || binary.apply_op1(CrossEntropy::new(one_hot(&[0, 1, 1, 0], 2))));
     let categorical = random(1, &[4, 3]);
     check(&[&categorical], || categorical.apply_op1(CrossEntropy::new(one_hot(&[0, 2, 1, 2], 3))));
+    for (logits, labels, offsets) in [(&binary, 2, vec![1.5]), (&categorical, 3, vec![0.5, -2.0, 1.0])] {
+        let targets = || one_hot(&[0, 1, 1, 0], labels);
+        check(&[logits], || logits.apply_op1(CrossEntropy::new(targets()).with_offsets(offsets.clone())));
+        let loss = |logits: &Tensor, loss| logits.apply_op1(loss).unwrap().to_scalar::<f64>().unwrap();
+        let shifted = logits.broadcast_add(&Tensor::new(&offsets[..], &Device::Cpu).unwrap()).unwrap();
+        let expected = loss(&shifted, CrossEntropy::new(targets()));
+        assert_eq!(loss(logits, CrossEntropy::new(targets()).with_offsets(offsets)), expected);
+    }
 }
 
 #[test]
@@ -392,7 +400,7 @@ fn batch_norm_is_folded_into_the_weights() {
     let x = random(5, &[2, 9, 9, 3]).to_dtype(DType::F32).unwrap();
     let fresh = network.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     for _ in 0..200 {
-        network.gradients(&x, one_hot(&[0, 1], 2), KEY).unwrap();
+        network.gradients(&x, CrossEntropy::new(one_hot(&[0, 1], 2)), KEY).unwrap();
     }
     let logits = network.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_ne!(fresh, logits);
@@ -417,7 +425,8 @@ fn classic_equals_the_reference() {
     let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
     let network = tensors.iter().map(|(name, t)| (name.clone(), single(t))).collect();
     let network = Network::new(&spec, network, Frozen::default()).unwrap();
-    let Gradients { loss, gradients, .. } = network.gradients(&single(&x), one_hot(&[0], 2), KEY).unwrap();
+    let Gradients { loss, gradients, .. } =
+        network.gradients(&single(&x), CrossEntropy::new(one_hot(&[0], 2)), KEY).unwrap();
 
     let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
     let parameters = tensors.iter().map(|(name, t)| (name.clone(), values(t))).collect();

@@ -29,7 +29,11 @@ fn input() -> Input {
 }
 
 fn loader(seed: u64, batch_size: usize, augmentation: Option<Augmentation>) -> Loader {
-    Loader::new(Options { seed, batch_size, input: input(), augmentation, detail: None, teachers: Vec::new() }).unwrap()
+    Loader::new(Options { augmentation, ..plain(seed, batch_size) }).unwrap()
+}
+
+fn plain(seed: u64, batch_size: usize) -> Options {
+    Options { seed, batch_size, input: input(), balance: false, augmentation: None, detail: None, teachers: Vec::new() }
 }
 
 /// The photo at each place of some batches that were not augmented.
@@ -81,6 +85,24 @@ fn every_pass_has_every_photo_once() {
         assert_eq!(pass.iter().collect::<HashSet<_>>().len(), 10, "{pass:?}");
     }
     assert_eq!(passes.iter().collect::<HashSet<_>>().len(), passes.len());
+}
+
+#[test]
+fn balanced_batches_have_each_label_equally_often() {
+    let (folder, _) = data();
+    let rare = folder.path().join("training").join(common::LABELS[0]);
+    std::fs::read_dir(rare).unwrap().skip(2).for_each(|photo| std::fs::remove_file(photo.unwrap().path()).unwrap());
+    let options = dataset::Options { seed: 1, validation_fraction: 0.2, positive: None, detail: None };
+    let split = Dataset::open(folder.path(), SIZE as u32, &options).unwrap().training;
+    let counts = split.counts();
+    assert!(counts[0] != counts[1], "{counts:?}");
+    let both = 2 * counts[0] * counts[1];
+    let loader = Loader::new(Options { balance: true, ..plain(7, both) }).unwrap();
+    let shown = photos(&split, &epoch(&loader, &split, 0, 1));
+    for photo in 0..split.len() {
+        let times = shown.iter().filter(|&&shown| shown == photo).count();
+        assert_eq!(times, both / 2 / counts[split.label(photo)], "photo {photo}");
+    }
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_bytes() {
         }
     }
     assert!(kills >= 3, "only {kills} kills hit a run at work");
-    for file in ["model.safetensors", "checkpoint.safetensors", "metrics.csv", "curves.svg"] {
+    for file in ["model.safetensors", "checkpoint.safetensors", "metrics.csv", "curves.svg", "events.out.tfevents"] {
         assert!(read(folder, "whole", file) == read(folder, "killed", file), "{file} differs after {kills} kills");
     }
 }

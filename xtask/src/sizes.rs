@@ -25,7 +25,7 @@ const BUDGETS: [Budget; 2] = [
     Budget {
         purpose: "the camera",
         files: &["husky-classifier.js", "husky-module.js", "husky.js", "husky_relaxed_bg.wasm", "worker.js"],
-        bytes: 120_000,
+        bytes: 130_000,
     },
     Budget { purpose: "photo files", files: &["husky_decoder.js", "husky_decoder_bg.wasm"], bytes: 285_000 },
 ];

@@ -22,7 +22,7 @@ pub struct LabelFolder {
 
 /// What a data set's folder holds.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     pub training: Vec<LabelFolder>,
     /// `None` where it is to be split off.
     pub validation: Option<Vec<LabelFolder>>,

@@ -1,23 +1,16 @@
 //! A validation part is split off.
 
 use anyhow::{Result, bail};
-use image::{RgbImage, imageops::FilterType};
-use image_hasher::{HashAlg, HasherConfig, ImageHash};
+use image::RgbImage;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
+use super::near_duplicates::{Hash, MAX_DISTANCE, hash};
 use super::{Options, read::Decoded};
 use crate::{
     pixel_store::PixelStore,
     random::{Stream, rng},
 };
-
-/// Of the 256 bits of a [`Hash`], how many may differ between near-duplicates: other sizes, formats and qualities of one
-/// photo differ in fewer, photos that only look alike in more.
-const MAX_DISTANCE: u32 = 24;
-
-/// A perceptual hash: signs of the coarse waves that a picture is made of, which noise and compression leave alone.
-type Hash = ImageHash<[u8; 32]>;
 
 /// Splits off about `validation_fraction` of each label's photos, at random by the seed. Near-duplicates (the same shot
 /// in another size or format, a burst) stay on one side, or validation would reward learning by heart.
@@ -67,14 +60,12 @@ pub(super) fn split(
 }
 
 fn hashes(photos: &[Decoded], size: u32, pixels: &PixelStore) -> Result<Vec<Hash>> {
-    let config = HasherConfig::with_bytes_type().hash_alg(HashAlg::Mean).preproc_dct();
-    let hasher = config.hash_size(16, 16).resize_filter(FilterType::Triangle).to_hasher();
     photos
         .par_iter()
         .map(|photo| {
             let mut picture = RgbImage::new(size, size);
             pixels.read(photo.record, &mut picture)?;
-            Ok(hasher.hash_image(&picture))
+            Ok(hash(&picture))
         })
         .collect()
 }

@@ -3,23 +3,18 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use anyhow::{Context, Result, anyhow};
-use base64::prelude::{BASE64_STANDARD, Engine};
-use image::ExtendedColorType;
-use image::codecs::jpeg::JpegEncoder;
-use plotters::coord::Shift;
+use anyhow::Result;
 use plotters::prelude::*;
 
 use super::Report;
 use super::robustness::Row;
+use crate::curves::svg;
+use crate::html::{document, escape, figure};
 use crate::judge::{Photo, judged};
 use crate::metrics::{self, Judged};
-use crate::photos;
 
 /// Errors on the contact sheet.
 const WORST: usize = 24;
-/// Side of a picture on it.
-const THUMBNAIL: u32 = 160;
 const LINE: RGBColor = RGBColor(31, 119, 180);
 const MARK: RGBColor = RGBColor(214, 84, 0);
 
@@ -28,9 +23,13 @@ const MARK: RGBColor = RGBColor(214, 84, 0);
 /// # Errors
 /// A photo of the contact sheet can't be read any more.
 pub fn page(report: &Report, model: &str, photos: &[Photo]) -> Result<String> {
+    Ok(document(model, &body(report, photos)?))
+}
+
+/// What a page says about a model's answers.
+pub fn body(report: &Report, photos: &[Photo]) -> Result<String> {
     let judged = judged(photos, &report.labels);
-    let mut body =
-        format!("<h1>{}</h1>\n<p>{} photos, {} files skipped</p>\n", escape(model), report.n, report.skipped);
+    let mut body = format!("<p>{} photos, {} files skipped</p>\n", report.n, report.skipped);
     body += &figures(report);
     body += &confusion(report);
     if let [positive, _] = &report.labels[..] {
@@ -38,19 +37,8 @@ pub fn page(report: &Report, model: &str, photos: &[Photo]) -> Result<String> {
         body += &format!("<h2>Answered {}, by group</h2>\n{}", escape(positive), groups(report)?);
     }
     body += &robustness(report);
-    body += &worst(photos, &report.labels)?;
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>{}</title>\n<style>{STYLE}</style>\n<body>\n{body}</body>\n</html>\n",
-        escape(model)
-    ))
+    Ok(body + &worst(photos, &report.labels)?)
 }
-
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}\
-    table{border-collapse:collapse}td,th{padding:.2rem .8rem;text-align:left;border-bottom:1px solid #ddd}\
-    td.n{text-align:right;font-variant-numeric:tabular-nums}.curves{display:flex;flex-wrap:wrap;gap:1rem}svg{max-width:100%}\
-    .sheet{display:grid;grid-template-columns:repeat(auto-fill,minmax(160px,1fr));gap:1rem}figure{margin:0;font-size:.8rem;\
-    overflow-wrap:anywhere}figure img{width:100%;display:block}";
 
 fn figures(report: &Report) -> String {
     let mut table = "<table>\n<tr><th>figure<th>value<th>95 % interval\n".to_owned();
@@ -97,7 +85,7 @@ fn curves(judged: &Judged<Vec<f32>>) -> Result<String> {
 }
 
 fn chart([title, x, y]: [&str; 3], points: &[(f64, f64)], diagonal: bool) -> Result<String> {
-    draw((380, 340), |area| {
+    svg((380, 340), |area| {
         let mut chart = ChartBuilder::on(area)
             .caption(title, ("sans-serif", 18))
             .margin(10)
@@ -139,7 +127,7 @@ fn robustness(report: &Report) -> String {
 fn groups(report: &Report) -> Result<String> {
     let count = report.groups.len();
     let height = 40 + 18 * count as u32;
-    draw((760, height), |area| {
+    svg((760, height), |area| {
         let names: Vec<String> = report.groups.iter().map(|(name, group)| format!("{name} ({})", group.n)).collect();
         let places: Range<f64> = -0.5..count as f64 - 0.5;
         let mut chart = ChartBuilder::on(area)
@@ -166,18 +154,6 @@ fn groups(report: &Report) -> Result<String> {
     })
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-fn draw(size: (u32, u32), content: impl FnOnce(&Area) -> Result<(), Box<dyn std::error::Error>>) -> Result<String> {
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let drawn = area.fill(&WHITE).map_err(Into::into).and_then(|()| content(&area));
-        drawn.map_err(|error| anyhow!("a chart could not be drawn: {error}"))?;
-    }
-    Ok(svg)
-}
-
 /// The answers that were most sure and wrong.
 fn worst(photos: &[Photo], labels: &[String]) -> Result<String> {
     let mut errors: Vec<&Photo> = photos.iter().filter(|photo| photo.verdict.label != labels[photo.label]).collect();
@@ -189,34 +165,8 @@ fn worst(photos: &[Photo], labels: &[String]) -> Result<String> {
     let mut sheet = format!("<h2>The worst of {} errors</h2>\n<div class=\"sheet\">\n", errors.len());
     for photo in errors.into_iter().take(WORST) {
         let name = photo.file.file_name().unwrap_or_default().to_string_lossy();
-        let _ = writeln!(
-            sheet,
-            "<figure><img alt=\"\" src=\"data:image/jpeg;base64,{}\"><figcaption>{}<br>is {}, and got {:.1} % for it\
-             </figcaption></figure>",
-            thumbnail(photo)?,
-            escape(&name),
-            escape(&labels[photo.label]),
-            100.0 * truth(photo)
-        );
+        let (name, label) = (escape(&name), escape(&labels[photo.label]));
+        sheet += &figure(&photo.file, &format!("{name}<br>is {label}, and got {:.1} % for it", 100.0 * truth(photo)))?;
     }
     Ok(sheet + "</div>\n")
-}
-
-/// The photo as the network sees it, stretched to a square, as JPEG in base64.
-fn thumbnail(photo: &Photo) -> Result<String> {
-    let file = || photo.file.display().to_string();
-    let picture = husky::decode::decode(&photos::read(&photo.file)?, THUMBNAIL).with_context(file)?;
-    let picture = husky::resize::resize(&picture, THUMBNAIL);
-    let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, 85).encode(
-        picture.rgb(),
-        THUMBNAIL,
-        THUMBNAIL,
-        ExtendedColorType::Rgb8,
-    )?;
-    Ok(BASE64_STANDARD.encode(jpeg))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

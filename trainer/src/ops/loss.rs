@@ -9,6 +9,8 @@ use super::{dispatch, dtype, tensor, values, with_values};
 /// `ln(sum(exp(z))) - sum(z t)`, computed around the largest logit.
 pub struct CrossEntropy {
     targets: Vec<Vec<f64>>,
+    /// What is added to each logit; nothing adds nothing.
+    offsets: Vec<f64>,
 }
 
 /// The targets of true labels: probability 1 for each, 0 for the others.
@@ -19,7 +21,14 @@ pub fn one_hot(labels: &[usize], count: usize) -> Vec<Vec<f64>> {
 impl CrossEntropy {
     /// The loss against a row of targets for each sample: one probability for each label, which sum to 1.
     pub fn new(targets: Vec<Vec<f64>>) -> Self {
-        Self { targets }
+        Self { targets, offsets: Vec::new() }
+    }
+
+    /// The loss of logits to which `offsets` are added, one for each (Menon et al. 2021): so a network that is trained on
+    /// labels in other shares than they have in the world still answers with the world's.
+    #[must_use]
+    pub fn with_offsets(self, offsets: Vec<f64>) -> Self {
+        Self { offsets, ..self }
     }
 
     /// The batch's loss and, sample by sample, its derivative by the logits.
@@ -28,17 +37,18 @@ impl CrossEntropy {
         let mut loss = 0.0;
         let mut gradient = Vec::with_capacity(logits.len());
         for (logits, targets) in logits.chunks(outputs).zip(&self.targets) {
-            if let [logit] = logits {
-                let z = logit.to_f64();
+            let mut logits: Vec<f64> = logits.iter().map(|z| z.to_f64()).collect();
+            logits.iter_mut().zip(&self.offsets).for_each(|(z, offset)| *z += offset);
+            if let &[z] = &logits[..] {
                 loss += z.max(0.0) - z * targets[0] + (-z.abs()).exp().ln_1p();
                 // Not through max(), which would hide a NaN.
                 loss = if z.is_nan() { z } else { loss };
                 gradient.push((1.0 / (1.0 + (-z).exp()) - targets[0]) / count);
             } else {
-                let largest = logits.iter().map(|z| z.to_f64()).fold(f64::NEG_INFINITY, f64::max);
-                let exponentials: Vec<f64> = logits.iter().map(|z| (z.to_f64() - largest).exp()).collect();
+                let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let exponentials: Vec<f64> = logits.iter().map(|z| (z - largest).exp()).collect();
                 let sum: f64 = exponentials.iter().sum();
-                let agreement: f64 = logits.iter().zip(targets).map(|(z, t)| z.to_f64() * t).sum();
+                let agreement: f64 = logits.iter().zip(targets).map(|(z, t)| z * t).sum();
                 loss += sum.ln() + largest - agreement;
                 gradient.extend(exponentials.iter().zip(targets).map(|(e, t)| (e / sum - t) / count));
             }

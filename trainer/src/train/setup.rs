@@ -10,18 +10,23 @@ use husky::{Classifier, Spec};
 
 use super::progress::EpochProgress;
 use super::{Run, count_correct};
+use crate::callback::{Callback, Curves, EarlyStopping, Metrics};
 use crate::checkpoint::{self, State};
 use crate::config::Config;
-use crate::dataset::{self, Dataset};
 use crate::files::{self, csv_bytes, write_atomically};
 use crate::loader::{self, Loader};
 use crate::network::{Frozen, Network};
 use crate::optimizer::Optimizer;
+use crate::tensorboard::TensorBoard;
 use crate::{backbone, head, model_file};
 
-impl<'a> Run<'a> {
-    /// A new run. Nothing is written before recipe and data are found good.
-    pub(super) fn start(folder: &'a Path, mut config: Config) -> Result<Self> {
+impl Run {
+    /// A new run in `folder`, which is made. Nothing is written before recipe and data are found good; then config and what
+    /// precedes the first step: with a backbone, the fit of the last layer.
+    ///
+    /// # Errors
+    /// One sentence that says what is wrong with the folder, the recipe, the data or the disk.
+    pub fn start(folder: &Path, mut config: Config) -> Result<Self> {
         config.check()?;
         let file = folder.join("config.toml");
         if file.exists() {
@@ -60,7 +65,10 @@ impl<'a> Run<'a> {
     }
 
     /// A run from its last checkpoint or, where it was stopped before the first, from its beginning.
-    pub(super) fn resume(folder: &'a Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// One sentence that says what is wrong with the folder, or what changed in recipe or data since the run began.
+    pub fn resume(folder: &Path) -> Result<Self> {
         let file = folder.join("config.toml");
         ensure!(file.exists(), "{}: no run is there: name the folder that was given to --out", folder.display());
         files::remove_leftovers(folder);
@@ -87,15 +95,8 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    fn new(folder: &'a Path, mut config: Config) -> Result<Self> {
-        let options = dataset::Options {
-            seed: config.seed,
-            validation_fraction: config.validation_fraction,
-            positive: config.positive.clone(),
-            detail: config.detail,
-        };
-        let size = config.size.unwrap_or(config.preset.input().size);
-        let data = Dataset::open(&config.data, size, &options)?;
+    fn new(folder: &Path, mut config: Config) -> Result<Self> {
+        let data = config.open_data()?;
         if config.steps_per_epoch == 0 {
             config.steps_per_epoch = data.training.len().div_ceil(config.batch_size) as u32;
         }
@@ -126,11 +127,14 @@ impl<'a> Run<'a> {
             seed: state.config.seed,
             batch_size: state.config.batch_size,
             input: spec.input.clone(),
+            balance: state.config.balance,
             augmentation: Some(state.config.augmentation),
             detail: state.config.detail,
             teachers,
         })?;
-        Ok(Self { folder, data, loader, spec, network, average: None, optimizer, state })
+        let callbacks: Vec<Box<dyn Callback>> =
+            vec![Box::new(Metrics), Box::new(Curves), Box::new(TensorBoard), Box::new(EarlyStopping)];
+        Ok(Self { folder: folder.to_owned(), data, loader, spec, network, average: None, optimizer, state, callbacks })
     }
 
     /// What precedes the first step.

@@ -1,0 +1,14 @@
+//! The models that ship, known by their digests: a page refuses another file under one of their names.
+
+/// File name and [`digest`](crate::weights::digest) of each file in `models`.
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("classic.safetensors", "736de7df8ea5a58f08046fff3bbac09d98d5b58a07f7b294b31fbe912e30e7cd"),
+    ("husky.safetensors", "b6e0de782a1f737e384929ccf3bc4c3e2ce66167f43f30621be6c4734fb6f089"),
+    ("tiny.safetensors", "e119abc6556af12d83027894c8969119fe4dff45e08f0f22bf5f89d20c33e331"),
+];
+
+/// Whether a model of this digest may come from this address: it is not that of one of ours, or the digest is its own.
+pub fn may_be(url: &str, digest: &str) -> bool {
+    let is_of = |name| url.strip_suffix(name).is_some_and(|folder| folder.ends_with("models/"));
+    SHIPPED.iter().all(|&(name, own)| own == digest || !is_of(name))
+}

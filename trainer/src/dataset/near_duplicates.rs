@@ -1,0 +1,17 @@
+//! Which photos are the same shot: in another size, format or quality, or of one burst.
+
+use image::{RgbImage, imageops::FilterType};
+use image_hasher::{HashAlg, HasherConfig, ImageHash};
+
+/// Of the 256 bits of a [`type@Hash`], how many may differ between near-duplicates: other sizes, formats and qualities of one
+/// photo differ in fewer, photos that only look alike in more.
+pub const MAX_DISTANCE: u32 = 24;
+
+/// A perceptual hash: signs of the coarse waves that a picture is made of, which noise and compression leave alone.
+pub type Hash = ImageHash<[u8; 32]>;
+
+/// The hash of a picture of any size.
+pub fn hash(picture: &RgbImage) -> Hash {
+    let config = HasherConfig::with_bytes_type().hash_alg(HashAlg::Mean).preproc_dct();
+    config.hash_size(16, 16).resize_filter(FilterType::Triangle).to_hasher().hash_image(picture)
+}

@@ -17,9 +17,9 @@ use serde::Serialize;
 
 use crate::files::write_atomically;
 use crate::photos::Skipped;
+use crate::scan::{Scan, scan};
 use crate::{model_file, output};
 use patches::SharedPatch;
-use crate::scan::{Scan, scan};
 use shortcuts::{SUSPICIOUS, Shortcut};
 
 /// Find what is wrong with a data set

@@ -63,7 +63,13 @@ mod tests {
     #[test]
     fn every_part_of_the_key_counts() {
         let mut streams = vec![Stream::Initialization, Stream::Shuffle, Stream::Split];
-        streams.extend([Stream::Augmentation, Stream::Bootstrap, Stream::Sample, Stream::Dropout(0), Stream::Dropout(255)]);
+        streams.extend([
+            Stream::Augmentation,
+            Stream::Bootstrap,
+            Stream::Sample,
+            Stream::Dropout(0),
+            Stream::Dropout(255),
+        ]);
         let mut seen = HashSet::new();
         for seed in [0, 1, u64::MAX] {
             for &stream in &streams {

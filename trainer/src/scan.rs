@@ -48,6 +48,17 @@ pub struct Photo {
     pub features: Vec<f32>,
 }
 
+impl Photo {
+    /// Red, green and blue, in `0..=255`.
+    pub fn mean_color(&self) -> [f64; 3] {
+        let mut sums = [0.0; 3];
+        for pixel in self.thumbnail.as_chunks::<3>().0 {
+            sums.iter_mut().zip(pixel).for_each(|(sum, &value)| *sum += f64::from(value));
+        }
+        sums.map(|sum| sum / (SIDE * SIDE) as f64)
+    }
+}
+
 /// What matters of a photo's EXIF data.
 pub struct Exif {
     /// The camera's model.

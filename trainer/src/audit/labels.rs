@@ -4,10 +4,10 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use rand::seq::SliceRandom;
 
-use crate::scan::Photo;
 use crate::head;
 use crate::metrics;
 use crate::random::{Stream, rng};
+use crate::scan::Photo;
 
 /// Parts that the photos are cut into; each is judged by what the others taught.
 const FOLDS: usize = 5;

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::scan::Photo;
 use crate::metrics;
+use crate::scan::Photo;
 
 /// How well a property of the files alone predicts a label.
 #[derive(Clone, Debug, Serialize)]
@@ -21,19 +21,15 @@ pub const SUSPICIOUS: f64 = 0.75;
 
 /// Each property's power over each label; of two labels, over one. Strongest first.
 pub fn shortcuts(photos: &[Photo], labels: &[String]) -> Vec<Shortcut> {
-    let mean = |photo: &Photo, channel: usize| {
-        let values = photo.thumbnail.iter().skip(channel).step_by(3);
-        values.map(|&value| f32::from(value)).sum::<f32>()
-    };
     type Property<'a> = (&'static str, &'a dyn Fn(&Photo) -> f32);
     let properties: [Property; 7] = [
         ("file size", &|photo| photo.bytes as f32),
         ("pixels", &|photo| photo.width as f32 * photo.height as f32),
         ("aspect ratio", &|photo| photo.width as f32 / photo.height as f32),
         ("bytes a pixel", &|photo| photo.bytes as f32 / (photo.width as f32 * photo.height as f32)),
-        ("mean red", &|photo| mean(photo, 0)),
-        ("mean green", &|photo| mean(photo, 1)),
-        ("mean blue", &|photo| mean(photo, 2)),
+        ("mean red", &|photo| photo.mean_color()[0] as f32),
+        ("mean green", &|photo| photo.mean_color()[1] as f32),
+        ("mean blue", &|photo| photo.mean_color()[2] as f32),
     ];
     let mut found = Vec::new();
     let asked = if labels.len() == 2 { 1 } else { labels.len() };

@@ -14,6 +14,7 @@ const UNSAFE: &[&str] = &["trainer/src/ops/gemm.rs", "tests/resize.rs"];
 const PICTURES: &[&str] = &[
     "docs/activations.png",
     "docs/explain.png",
+    "docs/explore.png",
     "tests/fixtures/cmyk.jpg",
     "tests/fixtures/progressive.jpg",
     "tests/fixtures/white.avif",

@@ -20,7 +20,7 @@ use crate::scan::{Photo, Scan, scan};
 /// Show what a data set looks like
 ///
 /// For each part and label: how many photos, how large, how wide, their mean colour. Then formats, and what cameras left in
-/// the files. --out draws a sheet of photos, taken at random from those for training, as the network sees them.
+/// the files. --out draws a sheet of photos, taken at random, stretched as the network sees them.
 ///
 /// Example: husky explore DATA --out sheet.png --html explore.html
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct ExploreArgs {
     /// Folder with training/LABEL/… and validation/LABEL/…, or LABEL/… alone
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
-    /// Write a sheet of 40 photos under their labels
+    /// Write a sheet of 40 photos for training under their labels, of each label as many
     #[arg(long, value_name = "PNG")]
     pub out: Option<PathBuf>,
     /// Write a page: the sheet, histograms and these figures
@@ -170,9 +170,10 @@ impl Report {
         let mut text = format!("{photos} photos, {} files that are none (husky audit lists them)\n\n", broken.len());
         // Writing to a string cannot fail, here and below.
         let mut line = |line: String| _ = writeln!(text, "{line}");
+        let longest = groups.iter().map(|group| group.label.chars().count()).max().unwrap_or_default().max(5);
         line(format!(
-            "{:<11}{:<16}{:>7}  {:<24}{:<20}{:<24}mean colour",
-            "part", "label", "photos", "median size, all widths", "width by height", "median file, all, kB"
+            "{:<11}{:<longest$}{:>8}  {:<18}{:<17}{:<11}mean colour",
+            "part", "label", "photos", "size, widths", "width by height", "file, kB"
         ));
         for Group { part, label, photos, width, height, aspect, bytes, color: [red, green, blue] } in groups {
             let size = format!("{}x{}, {}-{}", width.median, height.median, width.smallest, width.largest);
@@ -180,10 +181,10 @@ impl Report {
             let [median, smallest, largest] = [bytes.median, bytes.smallest, bytes.largest].map(|bytes| bytes / 1000);
             let bytes = format!("{median}, {smallest}-{largest}");
             let color = format!("{red:.0} {green:.0} {blue:.0}");
-            line(format!("{part:<11}{label:<16}{photos:>7}  {size:<24}{aspect:<20}{bytes:<24}{color}"));
+            line(format!("{part:<11}{label:<longest$}{photos:>8}  {size:<18}{aspect:<17}{bytes:<11}{color}"));
         }
         let counts: Vec<String> = formats.iter().map(|(format, count)| format!("{count} {format}")).collect();
-        line(format!("\nformats: {}", counts.join(", ")));
+        line(format!("\nMedians, and all from the smallest to the largest. Formats: {}", counts.join(", ")));
         let Cameras { present, turned, with_place, models } = exif;
         line(format!(
             "EXIF data: in {present} photos, of {} cameras; {turned} are turned, {with_place} say where they were taken",

@@ -40,7 +40,8 @@ pub fn histogram(title: &str, unit: &str, labels: &[String], values: &[Vec<f64>]
         let mut mesh = chart.configure_mesh();
         mesh.x_desc(unit).x_label_formatter(&number).y_label_formatter(&share).light_line_style(WHITE).draw()?;
         for (i, (label, shares)) in labels.iter().zip(&shares).enumerate() {
-            let style = RunColors::pick(i).stroke_width(2);
+            // Wider below, so that what lies on it hides no line.
+            let style = RunColors::pick(i).stroke_width(2 * (labels.len() - i).min(3) as u32);
             let steps =
                 shares.iter().enumerate().flat_map(|(bin, &share)| [(edge(bin), share), (edge(bin + 1), share)]);
             let line = chart.draw_series(LineSeries::new(steps, style))?;

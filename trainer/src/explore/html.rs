@@ -26,7 +26,8 @@ pub fn page(report: &Report, scan: &Scan, data: &Path, sheet: &[u8]) -> Result<S
         );
     }
     body += "</table>\n<h2>Spread</h2>\n<p>The share of each label's photos, training and validation together.</p>\n<div class=curves>\n";
-    let charts: [(&str, &str, fn(&Photo) -> f64); 3] = [
+    type Chart = (&'static str, &'static str, fn(&Photo) -> f64);
+    let charts: [Chart; 3] = [
         ("Size", "pixels, square root of their number", |photo| {
             (f64::from(photo.width) * f64::from(photo.height)).sqrt()
         }),

@@ -11,7 +11,7 @@ use embedded_graphics::mono_font::{MonoTextStyle, iso_8859_1::FONT_7X13};
 use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::text::{Baseline, Text};
 use image::{Rgb, RgbImage, imageops};
-use rand::seq::index;
+use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use crate::photos;
@@ -28,22 +28,32 @@ const GAP: u32 = 8;
 /// Letters, of 7 pixels, that fit over a photo.
 const LETTERS: usize = SIDE as usize / 7;
 
-/// Draws photos for training, which are taken at random.
+/// Draws photos for training, which are taken at random, of each label as many as far as there are.
 ///
 /// # Errors
 /// One sentence for a photo that can't be read any more.
 pub fn draw(Scan { labels, photos, .. }: &Scan, seed: u64) -> Result<RgbImage> {
-    let training: Vec<&Photo> = photos.iter().filter(|photo| !photo.in_validation).collect();
-    let count = training.len().min(COLUMNS * ROWS);
-    let sample = index::sample(&mut rng(seed, Stream::Sample, 0, 0), training.len(), count).into_vec();
-    let pictures = sample.par_iter().map(|&photo| picture(training[photo])).collect::<Result<Vec<_>>>()?;
+    let random = |label: usize| rng(seed, Stream::Sample, 0, label as u64);
+    let mut by_label: Vec<_> = (0..labels.len())
+        .map(|label| {
+            let is_of = |photo: &&Photo| !photo.in_validation && photo.label == label;
+            let mut photos: Vec<&Photo> = photos.iter().filter(is_of).collect();
+            photos.shuffle(&mut random(label));
+            photos.into_iter()
+        })
+        .collect();
+    let rounds = (0..photos.len()).flat_map(|_| by_label.iter_mut().filter_map(Iterator::next).collect::<Vec<_>>());
+    let mut sample: Vec<&Photo> = rounds.take(COLUMNS * ROWS).collect();
+    sample.shuffle(&mut random(labels.len()));
+    let count = sample.len();
+    let pictures = sample.par_iter().map(|photo| picture(photo)).collect::<Result<Vec<_>>>()?;
     let (columns, rows) = (COLUMNS.min(count) as u32, count.div_ceil(COLUMNS) as u32);
     let size = [columns * (SIDE + GAP) + GAP, rows * (CAPTION + SIDE + GAP) + GAP];
     let mut sheet = Sheet(RgbImage::from_pixel(size[0], size[1], Rgb([255; 3])));
-    for (place, (picture, &photo)) in pictures.iter().zip(&sample).enumerate() {
+    for (place, (picture, photo)) in pictures.iter().zip(&sample).enumerate() {
         let x = GAP + (place % COLUMNS) as u32 * (SIDE + GAP);
         let y = GAP + (place / COLUMNS) as u32 * (CAPTION + SIDE + GAP);
-        let label: String = labels[training[photo].label].chars().take(LETTERS).collect();
+        let label: String = labels[photo.label].chars().take(LETTERS).collect();
         let style = MonoTextStyle::new(&FONT_7X13, BinaryColor::On);
         let Ok(_) = Text::with_baseline(&label, Point::new(x as i32, y as i32), style, Baseline::Top).draw(&mut sheet);
         imageops::replace(&mut sheet.0, picture, x.into(), (y + CAPTION).into());

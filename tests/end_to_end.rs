@@ -546,7 +546,9 @@ fn the_keyboard_is_enough() {
     browser.read("(results.length = 0, true)");
     browser.choose("files", &[photos.picture("snow.png", 220), photos.picture("ice.png", 210)]);
     results(&browser, 2);
-    // Clear all, and the photo's own button.
+    // Heat maps, clear all, and the photo's own button.
+    browser.press(None, &[TAB]);
+    assert_eq!(focused(), "photos-explain");
     browser.press(None, &[TAB]);
     assert_eq!(focused(), "clear");
     browser.press(None, &[TAB]);

@@ -23,6 +23,7 @@ pub mod decode;
 mod error;
 pub mod explain;
 mod gate;
+pub mod hidden;
 mod json;
 mod pixels;
 pub mod resize;

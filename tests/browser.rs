@@ -9,7 +9,7 @@ mod golden;
 #[path = "support/model.rs"]
 mod model;
 
-use husky::web::{Classifier, decode};
+use husky::web::{Classifier, DecodedPhoto, decode};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use js_sys::Reflect;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
@@ -28,6 +28,10 @@ fn photo(brightness: u8, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
+fn decoded(photo: &[u8]) -> DecodedPhoto {
+    JsValue::from(decode(photo, INPUT_SIZE).unwrap()).unchecked_into()
+}
+
 fn get(object: &JsValue, key: &str) -> JsValue {
     Reflect::get(object, &key.into()).unwrap()
 }
@@ -37,8 +41,8 @@ fn answers_are_plain_objects() {
     let classifier = Classifier::load(&model::bright_model("bright")).unwrap();
     for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp] {
         for (brightness, label) in [(250, "husky"), (5, "nothusky")] {
-            let picture = decode(&photo(brightness, format), INPUT_SIZE).unwrap();
-            let object = classifier.classify(picture).unwrap();
+            let picture = decoded(&photo(brightness, format));
+            let object = classifier.classify(&picture).unwrap();
             assert_eq!(get(&object, "label"), label);
             assert_eq!(get(&object, "decodedBy"), "husky");
             assert!(get(&object, "milliseconds").as_f64().unwrap() >= 0.0);
@@ -54,8 +58,7 @@ fn frames_are_judged_like_photos() {
     let rgba = [250, 250, 250, 255].repeat(200);
     let frame = ImageData::new_with_u8_clamped_array(Clamped(&rgba), 20).unwrap();
     let frame = classifier.classify_frame(&frame).unwrap();
-    let picture = decode(&photo(250, ImageFormat::Png), INPUT_SIZE).unwrap();
-    let photo = classifier.classify(picture).unwrap();
+    let photo = classifier.classify(&decoded(&photo(250, ImageFormat::Png))).unwrap();
     assert_eq!((frame.label(), frame.probability()), (photo.label(), photo.probability()));
     assert_eq!(frame.decoded_by(), "browser");
 }
@@ -79,7 +82,8 @@ fn errors_are_error_objects_with_a_code() {
     assert!(get(&error, "message").as_string().unwrap().len() > 20);
     assert_eq!(decode(&photo(250, ImageFormat::Png), 0).err().unwrap().code, "model-input-size");
     let classifier = Classifier::load(&model::bright_model("bright")).unwrap();
-    assert_eq!(classifier.classify(vec![0; 9]).err().unwrap().code, "frame-length");
+    let small = JsValue::from(decode(&photo(250, ImageFormat::Png), INPUT_SIZE - 1).unwrap());
+    assert_eq!(classifier.classify(small.unchecked_ref()).err().unwrap().code, "frame-length");
 }
 
 #[wasm_bindgen_test]

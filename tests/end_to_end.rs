@@ -8,10 +8,12 @@ mod support;
 
 use std::{
     fs,
+    io::Cursor,
     path::{Path, PathBuf},
     process::Command,
 };
 
+use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
 use support::{
     browser::{Browser, program},
@@ -150,6 +152,24 @@ fn a_bad_photo_shows_its_error_and_the_others_go_on() {
     assert_eq!(browser.read("cards().length"), 4);
     browser.click("clear");
     assert_eq!(browser.read("cards().length"), 0);
+    no_violations(&browser);
+}
+
+#[test]
+fn a_photo_that_hides_another_gets_its_answer_and_a_warning() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    // Bright, but for one pixel in sixteen: those that a nearest-neighbour resize to 224 by 224 looks at.
+    let hides = RgbImage::from_fn(896, 896, |x, y| Rgb([if x % 4 == 2 && y % 4 == 2 { 0 } else { 220 }; 3]));
+    let mut png = Cursor::new(Vec::new());
+    hides.write_to(&mut png, ImageFormat::Png).unwrap();
+    browser.choose("files", &[photos.file("hides.png", png.get_ref()), photos.picture("snow.png", 220)]);
+    let results = results(&browser, 2);
+    for (result, hides) in results.iter().zip([true, false]) {
+        assert_eq!((&result["label"], &result["hidesAnother"]), (&json!("husky"), &json!(hides)));
+    }
+    let warned = "cards().map((card) => !card.querySelector('.warning').hidden)";
+    assert_eq!(browser.read(warned), json!([true, false]));
     no_violations(&browser);
 }
 

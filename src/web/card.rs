@@ -87,6 +87,7 @@ impl Card {
         let class = if display::is_positive(info, answer) { "photo positive" } else { "photo" };
         self.show(class, &words, &format!("{} {label}", display::percent(probability)), &time);
         display::fill(&dom::child(&self.element, "bar"), info, answer);
+        dom::show(&dom::child(&self.element, "warning"), answer.hides_another());
         if let Some(heat) = answer.heat() {
             let canvas: HtmlCanvasElement = dom::child(&self.element, "heat");
             dom::paint(&canvas, &heat);
@@ -127,7 +128,10 @@ impl Card {
     pub fn sentence(&self) -> String {
         let state = self.state.borrow();
         let outcome = if let State::Answered(words) = &*state { words } else { "no answer" };
-        format!("{}: {outcome}", self.file.name())
+        let warning: Element = dom::child(&self.element, "warning");
+        let warning = if warning.has_attribute("hidden") { None } else { warning.text_content() };
+        let warning = warning.map(|text| format!(". {text}")).unwrap_or_default();
+        format!("{}: {outcome}{warning}", self.file.name())
     }
 
     fn show(&self, class: &str, label: &str, percent: &str, time: &str) {
@@ -136,7 +140,7 @@ impl Card {
         for (part, text) in [("label", label), ("percent", percent), ("time", time)] {
             dom::child::<Element>(&self.element, part).set_text_content(Some(text));
         }
-        for part in ["bar", "failure", "again", "heat", "inside", "maps"] {
+        for part in ["bar", "warning", "failure", "again", "heat", "inside", "maps"] {
             dom::show(&dom::child(&self.element, part), false);
         }
     }

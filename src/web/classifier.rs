@@ -7,6 +7,7 @@ use super::Failure;
 use crate::{
     Pixels, Spec, Verdict,
     explain::{Explanation, mosaic, overlay},
+    hidden::hides_another,
     spec::{Parameters, Step},
     weights,
 };
@@ -23,6 +24,8 @@ export interface Answer {
     probabilities: number[];
     /** Whether the answer had better not be relied on: too near the threshold, or of a picture that is no photo. */
     unsure: boolean;
+    /** Whether careless programs would see another picture in the photo than people do; not looked for in camera frames. */
+    hidesAnother: boolean;
     /** How long judging took, with the decoding where this crate did it. */
     milliseconds: number;
     /** Who decoded the photo: this crate, or the browser (camera frames; formats that the crate does not read). */
@@ -65,6 +68,17 @@ export interface HuskyError extends Error {
 
 #[wasm_bindgen]
 extern "C" {
+    /// A photo's file, decoded: what `decode()` of `husky_decoder.js` gives.
+    #[wasm_bindgen(extends = Object, typescript_type = "{ rgb: Uint8Array; hidesAnother: boolean }")]
+    #[derive(Clone, Debug)]
+    pub type DecodedPhoto;
+
+    #[wasm_bindgen(method, getter)]
+    fn rgb(this: &DecodedPhoto) -> Vec<u8>;
+
+    #[wasm_bindgen(method, getter, js_name = hidesAnother)]
+    fn hides_another(this: &DecodedPhoto) -> bool;
+
     /// The answer about one photo, a plain object: `interface Answer`.
     #[wasm_bindgen(extends = Object, typescript_type = "Answer")]
     #[derive(Clone, Debug)]
@@ -85,6 +99,10 @@ extern "C" {
     /// Whether the answer had better not be relied on.
     #[wasm_bindgen(method, getter)]
     pub fn unsure(this: &Answer) -> bool;
+
+    /// Whether careless programs would see another picture in the photo than people do.
+    #[wasm_bindgen(method, getter, js_name = hidesAnother)]
+    pub fn hides_another(this: &Answer) -> bool;
 
     /// How long judging took, with the decoding where this crate did it.
     #[wasm_bindgen(method, getter)]
@@ -141,6 +159,7 @@ extern "C" {
 /// A photo, ready to be judged.
 pub(super) struct Decoded {
     pixels: Pixels,
+    hides_another: bool,
     by: DecodedBy,
     /// When the judging began: with the decoding, where this crate does it.
     start: f64,
@@ -157,7 +176,7 @@ enum DecodedBy {
 }
 
 impl Answer {
-    fn new(verdict: Verdict, start: f64, decoded_by: DecodedBy) -> Self {
+    fn new(verdict: Verdict, photo: &Decoded) -> Self {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Fields {
@@ -165,11 +184,14 @@ impl Answer {
             probability: f32,
             probabilities: Vec<f32>,
             unsure: bool,
+            hides_another: bool,
             milliseconds: f64,
             decoded_by: DecodedBy,
         }
         let Verdict { label, probability, probabilities, unsure } = verdict;
-        let fields = Fields { label, probability, probabilities, unsure, milliseconds: now() - start, decoded_by };
+        let &Decoded { hides_another, by: decoded_by, start, .. } = photo;
+        let milliseconds = now() - start;
+        let fields = Fields { label, probability, probabilities, unsure, hides_another, milliseconds, decoded_by };
         to_js(&fields).unchecked_into()
     }
 }
@@ -231,12 +253,12 @@ impl Classifier {
         Ok(Self { classifier, parameters, bytes: bytes.len(), digest: weights::digest(bytes)? })
     }
 
-    /// Judges a photo that `decode()` of `husky_decoder.js` made a picture of the model's `inputSize`.
+    /// Judges a photo that `decode()` of `husky_decoder.js` decoded for the model's `inputSize`.
     ///
     /// # Errors
-    /// A JavaScript error with the code `frame-length` for a picture of another size.
-    pub fn classify(&self, picture: Vec<u8>) -> Result<Answer, Failure> {
-        self.judge(&self.decoded(picture, now())?, false)
+    /// A JavaScript error with the code `frame-length` for a photo that was decoded for another size.
+    pub fn classify(&self, photo: &DecodedPhoto) -> Result<Answer, Failure> {
+        self.judge(&self.decoded(photo, now())?, false)
     }
 
     /// Judges a decoded picture, such as a camera frame from a canvas.
@@ -256,19 +278,20 @@ impl Classifier {
 
 impl Classifier {
     /// A picture of the input's size, whose decoding began at `start`.
-    pub(super) fn decoded(&self, picture: Vec<u8>, start: f64) -> Result<Decoded, Failure> {
+    pub(super) fn decoded(&self, photo: &DecodedPhoto, start: f64) -> Result<Decoded, Failure> {
         let size = self.input_size();
-        Ok(Decoded { pixels: Pixels::from_rgb(size, size, picture)?, by: DecodedBy::Husky, start })
+        let pixels = Pixels::from_rgb(size, size, photo.rgb())?;
+        Ok(Decoded { pixels, hides_another: photo.hides_another(), by: DecodedBy::Husky, start })
     }
 
     /// The answer about a photo, with its heat where that is asked for.
     pub(super) fn judge(&self, photo: &Decoded, explain: bool) -> Result<Answer, Failure> {
         if !explain {
             let verdict = self.classifier.classify_pixels(&photo.pixels)?;
-            return Ok(Answer::new(verdict, photo.start, photo.by));
+            return Ok(Answer::new(verdict, photo));
         }
         let Explanation { verdict, heat, .. } = self.classifier.explain(&photo.pixels, None)?;
-        let answer = Answer::new(verdict, photo.start, photo.by);
+        let answer = Answer::new(verdict, photo);
         answer.set_heat(&image_data(&overlay(&heat), heat.width));
         Ok(answer)
     }
@@ -294,7 +317,13 @@ impl Decoded {
     pub(super) fn frame(frame: &ImageData) -> Result<Self, Failure> {
         let start = now();
         let pixels = Pixels::from_rgba(frame.width(), frame.height(), &frame.data())?;
-        Ok(Self { pixels, by: DecodedBy::Browser, start })
+        Ok(Self { pixels, hides_another: false, by: DecodedBy::Browser, start })
+    }
+
+    /// The same, of a photo's file: there another picture may hide, at `size` pixels a side.
+    pub(super) fn file(picture: &ImageData, size: u32) -> Result<Self, Failure> {
+        let frame = Self::frame(picture)?;
+        Ok(Self { hides_another: hides_another(&frame.pixels, size), ..frame })
     }
 }
 

@@ -40,11 +40,11 @@ use std::panic::PanicHookInfo;
 use wasm_bindgen::prelude::*;
 
 #[cfg(feature = "decode")]
-pub use decoder::decode;
+pub use decoder::{Picture, decode};
 pub use failure::Failure;
 #[cfg(feature = "page")]
 pub use {
-    classifier::{Answer, Classifier, ModelInfo},
+    classifier::{Answer, Classifier, DecodedPhoto, ModelInfo},
     widget::Widget,
     worker::{Decoder, Reply, Request, answer},
 };

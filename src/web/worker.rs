@@ -9,7 +9,7 @@ use web_sys::{Blob, ImageBitmap, ImageData, OffscreenCanvas, OffscreenCanvasRend
 
 use super::{
     Answer, Classifier, Failure, ModelInfo,
-    classifier::{Decoded, now, to_js},
+    classifier::{Decoded, DecodedPhoto, now, to_js},
     dom::Bitmap,
     failure::sentence,
 };
@@ -92,7 +92,11 @@ extern "C" {
     async fn load(this: &Decoder) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    fn decode(this: &Decoder, photo: &Uint8Array, size: u32) -> Result<Vec<u8>, JsValue>;
+    fn decode(this: &Decoder, photo: &Uint8Array, size: u32) -> Result<DecodedPhoto, JsValue>;
+
+    /// Gives the memory back that it takes in the decoders' module.
+    #[wasm_bindgen(method)]
+    fn free(this: &DecodedPhoto);
 }
 
 impl Request {
@@ -209,12 +213,16 @@ async fn decode(classifier: &Classifier, photo: &Blob, decoder: &Decoder) -> Res
     })?;
     let start = now();
     let exception = match decoder.decode(&bytes, classifier.input_size()) {
-        Ok(picture) => return Ok(classifier.decoded(picture, start)?),
+        Ok(photo) => {
+            let decoded = classifier.decoded(&photo, start);
+            photo.free();
+            return Ok(decoded?);
+        }
         Err(exception) => exception,
     };
     match Failure::read(&exception) {
         Some(failure) if failure.code == "photo-format" => match decode_by_browser(photo).await {
-            Ok(bitmap) => Ok(Decoded::frame(&image_data(bitmap)?)?),
+            Ok(bitmap) => Ok(Decoded::file(&image_data(bitmap)?, classifier.input_size())?),
             Err(_) => Err(failure.into()),
         },
         Some(failure) if failure.code != Failure::PANIC => Err(failure.into()),

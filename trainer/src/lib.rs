@@ -30,18 +30,20 @@
 //! | [`checkpoint`], [`curves`], [`tensorboard`], [`run_folder`] | what a run writes about itself, and what is read of it again |
 //! | [`metrics`], [`calibrate`], [`judge`] | figures with intervals; temperature and threshold; a folder's photos, judged |
 //! | [`scan`] | a folder's photos, each looked at once |
-//! | [`explore`], [`compare`], [`report`], [`evaluate`], [`predict`], [`explain`], [`activations`], [`summary`], [`quantize`], [`sign`], [`verify`] | the other commands |
-//! | [`model_file`], [`files`], [`output`], [`progress`], [`random`] | what they share |
+//! | [`explore`], [`compare`], [`report`], [`evaluate`], [`predict`], [`explain`], [`activations`], [`attack`], [`summary`], [`quantize`], [`sign`], [`verify`] | the other commands |
+//! | [`model_file`], [`files`], [`captions`], [`output`], [`progress`], [`random`] | what they share |
 //!
 //! Errors are [`anyhow`]'s: one sentence that names the file, says what is wrong and what to do. The model files are read,
 //! judged by and written with the crate [`husky`].
 
 pub mod activations;
+pub mod attack;
 pub mod audit;
 pub mod augment;
 pub mod backbone;
 pub mod calibrate;
 pub mod callback;
+pub mod captions;
 pub mod checkpoint;
 pub mod compare;
 pub mod config;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use trainer::{
-    activations, audit, calibrate, compare, evaluate, explain, explore, gather, predict, quantize, report, sign,
-    summary, train, verify,
+    activations, attack, audit, calibrate, compare, evaluate, explain, explore, gather, predict, quantize, report,
+    sign, summary, train, verify,
 };
 
 /// Training makes and drops the same large buffers at every step; the system's allocator gives them back each time.
@@ -32,6 +32,7 @@ enum Command {
     Predict(predict::PredictArgs),
     Explain(explain::ExplainArgs),
     Activations(activations::ActivationsArgs),
+    Attack(attack::AttackArgs),
     Summary(summary::SummaryArgs),
     Calibrate(calibrate::CalibrateArgs),
     Quantize(quantize::QuantizeArgs),
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Predict(args) => predict::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Activations(args) => activations::run(&args),
+        Command::Attack(args) => attack::run(&args),
         Command::Summary(args) => summary::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Quantize(args) => quantize::run(&args),

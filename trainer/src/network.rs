@@ -50,7 +50,7 @@ pub struct Gradients {
     pub logits: Tensor,
     /// The mean cross-entropy.
     pub loss: Tensor,
-    /// The loss' gradient by each parameter.
+    /// The loss' gradient by each parameter, and by the input if that is a [`Var`].
     pub gradients: GradStore,
 }
 
@@ -96,6 +96,36 @@ impl Network {
             }
         }
         Ok(Self { steps, frozen, parameters, buffers })
+    }
+
+    /// A network that computes what a model file says: [`Network::weights`] undone. Its batch norm adds the bias and changes
+    /// nothing else.
+    ///
+    /// # Errors
+    /// The spec is wrong.
+    pub fn from_weights(spec: &Spec, weights: &husky::Weights) -> Result<Self> {
+        let steps = spec.steps().map_err(candle_core::Error::wrap)?;
+        let mut tensors = Tensors::new();
+        for (p, names) in layers(&steps) {
+            let vector = |values: &[f32]| Tensor::from_slice(values, values.len(), &Device::Cpu);
+            tensors.insert(p.weight_name(), vector(weights.get(&p.weight_name()))?.reshape(&p.shape[..])?);
+            let bias = vector(weights.get(&p.bias_name()))?;
+            match names {
+                Names::Bias(name) => {
+                    tensors.insert(name, bias);
+                }
+                Names::BatchNorm { gamma, beta, mean, variance } => {
+                    let unit = (bias.ones_like()? - BatchNorm::EPSILON)?;
+                    tensors.extend([
+                        (gamma, bias.ones_like()?),
+                        (mean, bias.zeros_like()?),
+                        (variance, unit),
+                        (beta, bias),
+                    ]);
+                }
+            }
+        }
+        Self::new(spec, tensors, Frozen { layers: 0, statistics: true })
     }
 
     /// Name and values of each parameter, in name order.
@@ -161,7 +191,7 @@ impl Network {
     }
 
     /// The training pass over a batch, there and back: with dropout, normed by the batch, whose statistics move the
-    /// network's.
+    /// network's. An input that is a [`Var`] gets its gradient, too.
     pub fn gradients(&self, input: &Tensor, loss: CrossEntropy, dropout: DropoutKey) -> Result<Gradients> {
         let mut pass = Pass::new(Some(dropout));
         let logits = self.run(&self.steps, input.clone(), &mut pass)?;

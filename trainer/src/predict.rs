@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
-use husky::{Classifier, Verdict};
+use husky::{Classifier, Verdict, decode, hidden::hides_another};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -22,6 +22,7 @@ use crate::{
 /// standard error; the others go on, and the exit code is 1 at the end. Of two labels, the first is answered from the
 /// model's own threshold on, which need not be 50 %: `husky summary MODEL` shows it, and between which probabilities the
 /// answer is `unsure`. So it is about a picture that is no photo, whatever the network says.
+/// A photo that hides another picture for careless programs gets its answer and a line on standard error.
 #[derive(Debug, clap::Args)]
 pub struct PredictArgs {
     /// The model file
@@ -30,8 +31,8 @@ pub struct PredictArgs {
     /// Photos, and folders whose photos are taken in order of their names, however deep
     #[arg(value_name = "PHOTO|DIR", required = true)]
     pub photos: Vec<PathBuf>,
-    /// Write one JSON object a line: file, label, probability, probabilities, unsure, milliseconds; for a bad file (which is also
-    /// a line on standard error) file, error, code
+    /// Write one JSON object a line: file, label, probability, probabilities, unsure, hides_another, milliseconds; for a
+    /// bad file (which is also a line on standard error) file, error, code
     #[arg(long)]
     pub json: bool,
 }
@@ -48,6 +49,7 @@ enum Line<'a> {
         file: &'a str,
         #[serde(flatten)]
         verdict: &'a Verdict,
+        hides_another: bool,
         milliseconds: f64,
     },
     Bad {
@@ -80,7 +82,7 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
             for (path, answer) in files.iter().zip(answers) {
                 let file = path.display().to_string();
                 let go_on = match answer {
-                    Ok((verdict, milliseconds)) => good(args.json, &file, &verdict, milliseconds)?,
+                    Ok(answer) => good(args.json, &file, &answer)?,
                     Err(error) => {
                         exit_code = ExitCode::FAILURE;
                         let code = error.downcast_ref().map_or("photo-unreadable", husky::Error::code);
@@ -96,17 +98,32 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
     Ok(exit_code)
 }
 
-/// The answer, and the milliseconds that it took once the file was in memory.
-fn judge(classifier: &Classifier, path: &Path) -> Result<(Verdict, f64)> {
-    let bytes = photos::read(path)?;
-    let start = Instant::now();
-    let verdict = classifier.classify(&bytes)?;
-    Ok((verdict, start.elapsed().as_secs_f64() * 1000.0))
+struct Answer {
+    verdict: Verdict,
+    hides_another: bool,
+    /// That it took once the file was in memory.
+    milliseconds: f64,
 }
 
-fn good(json: bool, file: &str, verdict: &Verdict, milliseconds: f64) -> Result<bool> {
+fn judge(classifier: &Classifier, path: &Path) -> Result<Answer> {
+    let bytes = photos::read(path)?;
+    let start = Instant::now();
+    let size = classifier.spec().input.size;
+    let pixels = decode::decode(&bytes, size)?;
+    let verdict = classifier.classify_pixels(&pixels)?;
+    let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
+    Ok(Answer { verdict, hides_another: hides_another(&pixels, size), milliseconds })
+}
+
+fn good(json: bool, file: &str, answer: &Answer) -> Result<bool> {
+    let &Answer { ref verdict, hides_another, milliseconds } = answer;
+    if hides_another {
+        eprintln!(
+            "{file}: hides another picture in single pixels, to deceive programs; the answer is about the one that people see"
+        );
+    }
     if json {
-        return json_line(&Line::Answer { file, verdict, milliseconds });
+        return json_line(&Line::Answer { file, verdict, hides_another, milliseconds });
     }
     let Verdict { label, probability, unsure, .. } = verdict;
     let label = if *unsure { "unsure" } else { label };

@@ -18,6 +18,8 @@ pub enum Stream {
     Bootstrap,
     /// Which photos are shown as a sample.
     Sample,
+    /// Where an attack on a photo begins, and what it tries; `sample` is the photo.
+    Attack,
     /// What the dropout layer of this place in the architecture drops; `sample` is the photo's place in the epoch.
     Dropout(u8),
 }
@@ -31,6 +33,7 @@ impl Stream {
             Self::Augmentation => 4,
             Self::Bootstrap => 5,
             Self::Sample => 6,
+            Self::Attack => 7,
             Self::Dropout(layer) => 0x100 | u64::from(layer),
         }
     }

@@ -12,6 +12,7 @@
 //! # anyhow::Ok(())
 //! ```
 
+mod adversary;
 mod progress;
 mod setup;
 
@@ -217,8 +218,12 @@ impl Run {
         for (row, taught) in targets.iter_mut().zip(&batch.taught) {
             row.iter_mut().zip(taught).for_each(|(own, taught)| *own += config.distillation * (taught - *own));
         }
-        let loss = CrossEntropy::new(targets).with_offsets(self.prior_offsets());
-        let Gradients { logits, loss, gradients } = self.network.gradients(&batch.tensor()?, loss, key)?;
+        let loss = || CrossEntropy::new(targets.clone()).with_offsets(self.prior_offsets());
+        let mut input = batch.tensor()?;
+        if config.adversarial > 0.0 {
+            input = adversary::attacked(&self.network, &self.spec.input, &input, config.adversarial, loss(), key)?;
+        }
+        let Gradients { logits, loss, gradients } = self.network.gradients(&input, loss(), key)?;
         let correct = count_correct(&logits.to_vec2()?, &batch.labels);
         let value = loss.to_scalar::<f32>()?;
         self.check_finite(value)?;

@@ -33,11 +33,11 @@ fn check(inputs: &[&Var], f: impl Fn() -> Result<Tensor>) {
     compare(inputs, &f().unwrap().backward().unwrap(), f);
 }
 
-/// The same for a network's loss and all its parameters.
-fn check_network(network: &Network, x: &Tensor, labels: &[usize]) {
+/// The same for a network's loss, all its parameters and its input.
+fn check_network(network: &Network, x: &Var, labels: &[usize]) {
     let pass = || network.gradients(x, CrossEntropy::new(one_hot(labels, 2)), KEY);
-    let parameters: Vec<&Var> = network.parameters().values().collect();
-    compare(&parameters, &pass().unwrap().gradients, || Ok(pass()?.loss));
+    let inputs: Vec<&Var> = network.parameters().values().chain([x]).collect();
+    compare(&inputs, &pass().unwrap().gradients, || Ok(pass()?.loss));
 }
 
 fn values(var: &Var) -> Vec<f64> {
@@ -407,8 +407,14 @@ fn batch_norm_is_folded_into_the_weights() {
     let weights = network.weights(&spec).unwrap();
     let engine = husky::engine::Network::new(&spec.steps().unwrap(), &mut |name| weights.get(name).to_vec());
     let pictures = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    for (picture, logit) in pictures.chunks(9 * 9 * 3).zip(logits) {
+    for (picture, logit) in pictures.chunks(9 * 9 * 3).zip(&logits) {
         let found = engine.forward(picture)[0];
+        assert!((found - logit).abs() < 1e-5 * logit.abs().max(1.0), "{found} {logit}");
+    }
+    // And back.
+    let again = Network::from_weights(&spec, &weights).unwrap();
+    let found = again.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (found, logit) in found.into_iter().zip(logits) {
         assert!((found - logit).abs() < 1e-5 * logit.abs().max(1.0), "{found} {logit}");
     }
 }

@@ -135,12 +135,12 @@ fn any_number_of_threads_gives_the_same_bytes() {
     let folder = folder();
     let folder = folder.path();
     let files = ["1", "2", "4"].map(|threads| {
-        succeed(start(folder, threads, &["--epochs", "2", "--threads", threads]));
+        succeed(start(folder, threads, &["--epochs", "2", "--adversarial", "4", "--threads", threads]));
         read(folder, threads, "checkpoint.safetensors")
     });
     assert!(files[0] == files[1] && files[0] == files[2]);
     // The other way round: another seed is another model.
-    succeed(start(folder, "other", &["--epochs", "2", "--seed", "2"]));
+    succeed(start(folder, "other", &["--epochs", "2", "--adversarial", "4", "--seed", "2"]));
     assert_ne!(files[0], read(folder, "other", "checkpoint.safetensors"));
 }
 

@@ -1,0 +1,120 @@
+//! `husky attack`, and training against it.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use trainer::config::Config;
+use trainer::presets::Preset;
+use trainer::train::Run;
+
+/// Drawings in `data`, and the model `run/model.safetensors` that learned them, if need be from attacked ones.
+fn trained(adversarial: f32) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    common::draw(&data.join("training"), 1, 150);
+    common::draw(&data.join("validation"), 2, 40);
+    let config = Config::new(&data, Preset::Quick).unwrap();
+    let config = Config { epochs: 25, steps_per_epoch: 20, learning_rate: 0.004, adversarial, ..config };
+    Run::start(&folder.path().join("run"), config).unwrap().train().unwrap();
+    folder
+}
+
+fn attack(folder: &Path, arguments: &[&str]) -> Output {
+    let model = ["attack", "run/model.safetensors"];
+    Command::new(env!("CARGO_BIN_EXE_husky")).current_dir(folder).args(model).args(arguments).output().unwrap()
+}
+
+fn report(folder: &Path, arguments: &[&str]) -> Value {
+    let output = attack(folder, &[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Of all rows of a strength: photos, and those that fooled the model.
+fn fooled(report: &Value, strength: u32) -> (u64, u64) {
+    let rows = report["rows"].as_array().unwrap().iter().filter(|row| row["strength"] == strength);
+    rows.map(|row| (row["photos"].as_u64().unwrap(), row["fooled"].as_u64().unwrap()))
+        .fold((0, 0), |sum, row| (sum.0 + row.0, sum.1 + row.1))
+}
+
+#[test]
+fn who_learns_from_attacked_photos_is_harder_to_fool() {
+    let [plain, adversarial] = [trained(0.0), trained(6.0)];
+    let pgd = ["data/validation", "--kind", "pgd", "--strength", "1,6", "--count", "40", "--out", "pgd.png"];
+    let [plain, adversarial] = [&plain, &adversarial].map(|folder| report(folder.path(), &pgd));
+    let [weak, strong] = [1, 6].map(|strength| fooled(&plain, strength));
+    assert_eq!((weak.0, strong.0), (40, 40));
+    assert!(strong.1 > weak.1 && strong.1 > 10, "{weak:?} {strong:?}");
+    let hardened = fooled(&adversarial, 6);
+    assert!(2 * hardened.1 < strong.1, "{strong:?} {hardened:?}");
+}
+
+#[test]
+fn every_kind_gives_its_table_and_its_picture() {
+    let folder = trained(0.0);
+    let folder = folder.path();
+    for kind in ["fgsm", "pgd", "pixels", "scaling", "brute"] {
+        let picture = format!("{kind}.png");
+        let arguments =
+            ["data/validation", "--kind", kind, "--count", "6", "--strength", "4", "--seed", "3", "--out", &picture];
+        let photos = usize::from(kind == "brute");
+        let first = report(folder, &arguments[photos..]);
+        assert_eq!(first, report(folder, &arguments[photos..]), "the same seed, the same outcome");
+        let rows = first[if kind == "scaling" { "scaling" } else { "rows" }].as_array().unwrap();
+        let tried: u64 = rows.iter().map(|row| row.get("photos").or(row.get("pairs")).unwrap().as_u64().unwrap()).sum();
+        // Three resizes.
+        assert_eq!(tried, if kind == "scaling" { 18 } else { 6 });
+        // Before, after and difference, 32 pixels wide.
+        assert_eq!(image::open(folder.join(&picture)).unwrap().width(), 3 * (32 + 8) + 8);
+        let text = attack(folder, &arguments[photos..]);
+        assert!(String::from_utf8(text.stdout).unwrap().lines().count() > rows.len());
+    }
+}
+
+#[test]
+fn mistakes_get_one_sentence() {
+    let folder = trained(0.0);
+    let folder = folder.path();
+    for (arguments, expected) in [
+        (&["data", "--kind", "fgsm", "--strength", "0"][..], "from 1 to 255"),
+        (&["data", "--kind", "scaling", "--strength", "1"], "times as large, from 2"),
+        (&["data", "--kind", "pixels", "--strength", "1025"], "from 1 to 1024"),
+        (&["run", "--kind", "fgsm"], "no photo that can be read is there"),
+        (&["data/training/disc", "--kind", "fgsm", "--out", "missing/a.png"], "missing"),
+    ] {
+        let output = attack(folder, arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(expected), "{error}");
+    }
+    assert_eq!(attack(folder, &["--kind", "fgsm"]).status.code(), Some(2), "photos are missing");
+    let one_label = tempfile::tempdir_in(folder).unwrap();
+    common::picture(0, 9, 1).save(one_label.path().join("a.png")).unwrap();
+    let output = attack(folder, &[one_label.path().to_str().unwrap(), "--kind", "scaling"]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("two labels"));
+}
+
+/// The page's model and real photos: `HUSKY_PHOTOS=DATA/validation cargo test --release -p trainer --test attack -- --ignored
+/// --nocapture`. Half an hour on 2 cores.
+#[test]
+#[ignore = "needs photos of huskies and others in HUSKY_PHOTOS"]
+fn no_photo_that_is_hidden_in_another_gets_through() {
+    let photos = std::env::var("HUSKY_PHOTOS").expect("HUSKY_PHOTOS names a folder");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/husky.safetensors");
+    let output = Command::new(env!("CARGO_BIN_EXE_husky"))
+        .args(["attack", model, &photos, "--kind", "scaling", "--count", "200", "--json"])
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = report["scaling"].as_array().unwrap();
+    assert_eq!(rows.len(), 3 * 9);
+    let sum = |what: &str| rows.iter().map(|row| row[what].as_u64().unwrap()).sum::<u64>();
+    let [pairs, hidden, careless, ours, warned] = ["pairs", "hidden", "fooled_careless", "fooled", "warned"].map(sum);
+    println!("{}", json!({"pairs": pairs, "hidden": hidden, "careless": careless, "ours": ours, "warned": warned}));
+    assert!(ours == 0 && careless * 10 > hidden * 9 && warned * 100 > hidden * 99);
+}

@@ -4,6 +4,7 @@
 //! since such networks hardly train without. The model file knows nothing of it: what batch norm does to a picture at
 //! inference is a factor and an offset for each channel, which [`Network::weights`] folds into weights and bias.
 
+mod names;
 mod tape;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::ops::{
     BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, DropoutKey, GlobalAveragePool2d, Pointwise, Statistics,
 };
 use crate::random::{self, Stream};
+use names::{Names, is_normed, layers};
 use tape::Pass;
 
 /// A network whose parameters can be trained. The inference twin is [`husky::engine::Network`].
@@ -325,53 +327,6 @@ impl Network {
         }
         Ok(husky::Weights::new(spec, tensors)?)
     }
-}
-
-/// What stands beside a layer's weights, by the tensors' names, which are Keras'.
-enum Names {
-    Bias(String),
-    BatchNorm { gamma: String, beta: String, mean: String, variance: String },
-}
-
-impl Names {
-    /// Those of a layer of a network that is `normed` or not: where it is, its convolutions have batch norm.
-    fn of(parameters: &Parameters, normed: bool) -> Self {
-        if !normed || parameters.shape.len() == 2 {
-            return Self::Bias(parameters.bias_name());
-        }
-        let name = |what| format!("{}.{what}", parameters.layer);
-        Self::BatchNorm {
-            gamma: name("gamma"),
-            beta: name("beta"),
-            mean: name("moving_mean"),
-            variance: name("moving_variance"),
-        }
-    }
-
-    /// Name and first value of each tensor, which has a value a channel.
-    fn vectors(&self) -> Vec<(String, f32)> {
-        match self {
-            Self::Bias(bias) => vec![(bias.clone(), 0.0)],
-            Self::BatchNorm { gamma, beta, mean, variance } => {
-                vec![(gamma.clone(), 1.0), (beta.clone(), 0.0), (mean.clone(), 0.0), (variance.clone(), 1.0)]
-            }
-        }
-    }
-
-    fn is_statistic(&self, name: &str) -> bool {
-        matches!(self, Self::BatchNorm { mean, variance, .. } if mean == name || variance == name)
-    }
-}
-
-/// The layers that have weights, and what stands beside these.
-fn layers(steps: &[Step]) -> Vec<(Parameters, Names)> {
-    let normed = is_normed(steps);
-    let parameters = steps.iter().flat_map(Step::parameters);
-    parameters.map(|parameters| (parameters.clone(), Names::of(parameters, normed))).collect()
-}
-
-fn is_normed(steps: &[Step]) -> bool {
-    steps.iter().any(|step| matches!(step.op, Op::Residual { .. } | Op::DepthwiseConv2d { .. }))
 }
 
 /// Uniform in `±sqrt(6 / (fan_in + fan_out))` (Glorot and Bengio 2010, Keras' default).

@@ -115,7 +115,8 @@ fn hide(victim: &Victim, [cover, hidden]: &[&Picture; 2], careless: Careless, fa
     let large = resize::resize(&Pixels::from_rgb(size, size, cover.rgb.clone())?, size * factor);
     let crafted = Pixels::from_rgb(size * factor, size * factor, craft(&large, &hidden.rgb, size, careless))?;
     let seen_carelessly = victim.picture(careless.shrink(&crafted, size)?)?;
-    let seen = victim.picture(resize::resize(&crafted, size).into_rgb())?;
+    let [unchanged, seen] = [&large, &crafted].map(|photo| victim.picture(resize::resize(photo, size).into_rgb()));
+    let (unchanged, seen) = (unchanged?, seen?);
     Ok(Outcome {
         decibels: decibels(&large, &crafted),
         fooled_careless: seen_carelessly.verdict.label == hidden.verdict.label,
@@ -123,7 +124,8 @@ fn hide(victim: &Victim, [cover, hidden]: &[&Picture; 2], careless: Careless, fa
         attempt: Attempt {
             from: format!("{careless:?} x {factor}"),
             before: seen_carelessly,
-            fooled: seen.verdict.label == hidden.verdict.label,
+            // Not where enlarging alone did it.
+            fooled: seen.verdict.label == hidden.verdict.label && unchanged.verdict.label != hidden.verdict.label,
             after: seen,
         },
     })

@@ -4,9 +4,10 @@ mod duplicates;
 mod html;
 mod labels;
 mod patches;
+mod scenes;
 mod shortcuts;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,8 @@ use shortcuts::{SUSPICIOUS, Shortcut};
 ///
 /// Must be mended, and the exit code is 1: files that are no photos, the same file more than once, and one shot (resized,
 /// compressed anew, mirrored, cropped) under two labels or in both parts. Should be looked at: one shot more than once
-/// otherwise, labels that a network doubts which did not see the photo, labels with few photos, properties of the files that
-/// alone tell the labels apart, and marks that many photos of one label share.
+/// otherwise, one scene in both parts, labels that a network doubts which did not see the photo, labels with few photos,
+/// properties of the files that alone tell the labels apart, and marks that many photos of one label share.
 ///
 /// Example: husky audit DATA --model models/husky.safetensors --html audit.html
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ pub struct AuditArgs {
     /// Folder with training/LABEL/… and validation/LABEL/…, or LABEL/… alone
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
-    /// A model, of any labels, on whose features labels are judged; without it they are not
+    /// A model, of any labels, on whose features labels and scenes are judged; without it they are not
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
     /// Move what must be mended into the folder `quarantine` beside DATA, each file under its old path. Of equal files the
@@ -76,7 +77,7 @@ struct Count {
     validation: usize,
 }
 
-/// Two photos that are one shot.
+/// Two photos that are one shot, or of one scene.
 #[derive(Debug, Serialize)]
 struct Pair {
     photos: [String; 2],
@@ -92,6 +93,8 @@ enum Problem {
     BothParts,
     /// It counts twice.
     Repeated,
+    /// Another shot of what was learned is judged.
+    SameScene,
 }
 
 /// A photo whose label may be wrong.
@@ -176,6 +179,10 @@ fn audit(Scan { labels, photos, broken }: &Scan, with_model: bool) -> Result<(Re
         pairs.push(Pair { photos: [name(a), name(b)], problem });
     }
     pairs.sort_by_key(|pair| pair.problem);
+    if with_model {
+        let leaks = scenes::leaks(photos, &near).into_iter();
+        pairs.extend(leaks.map(|[a, b]| Pair { photos: [name(a), name(b)], problem: Problem::SameScene }));
+    }
     let count = |label: usize, in_validation: bool| {
         photos.iter().filter(|photo| (photo.label, photo.in_validation) == (label, in_validation)).count()
     };
@@ -238,21 +245,21 @@ impl Report {
         line(format!("\nMust be mended: {} files", self.quarantine.len()));
         self.broken.iter().for_each(|skipped| line(format!("  no photo     {}: {}", skipped.file, skipped.reason)));
         self.exact.iter().for_each(|group| line(format!("  same file    {}", group.join(", "))));
-        let mut counts: BTreeMap<Problem, usize> = BTreeMap::new();
         for Pair { photos: [a, b], problem } in &self.near {
-            *counts.entry(*problem).or_default() += 1;
             match problem {
                 Problem::TwoLabels => line(format!("  two labels   {a}, {b}")),
                 Problem::BothParts => line(format!("  both parts   {a}, {b}")),
-                Problem::Repeated => {}
+                Problem::Repeated | Problem::SameScene => {}
             }
         }
         line("\nShould be looked at:".to_owned());
-        for Pair { photos: [a, b], .. } in self.near.iter().filter(|pair| pair.problem == Problem::Repeated) {
-            line(format!("  one shot     {a}, {b}"));
+        for (problem, what) in [(Problem::Repeated, "one shot    "), (Problem::SameScene, "one scene   ")] {
+            for Pair { photos: [a, b], .. } in self.near.iter().filter(|pair| pair.problem == problem) {
+                line(format!("  {what} {a}, {b}"));
+            }
         }
         match &self.suspects {
-            None => line("  labels       not judged: name a model with --model".to_owned()),
+            None => line("  labels       not judged, nor scenes: name a model with --model".to_owned()),
             Some(suspects) => {
                 let doubted = suspects.iter().filter(|suspect| suspect.probability < 0.5).take(PRINTED);
                 for Suspect { photo, label, probability } in doubted {

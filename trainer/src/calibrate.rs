@@ -19,6 +19,8 @@ use crate::{model_file, output};
 ///
 /// As after training, which fits them to the validation photos. Worth it for other photos, another rule, or weights in fewer
 /// bits. The weights stay as they are.
+///
+/// Example: husky calibrate model.safetensors photos --threshold-rule fpr=0.03 --out calibrated.safetensors
 #[derive(clap::Args, Debug)]
 pub struct CalibrateArgs {
     /// The model file

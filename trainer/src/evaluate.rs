@@ -21,6 +21,8 @@ use crate::{
 ///
 /// Every photo is judged by the same code as in the browser. Files that are no photos are listed on standard error and
 /// left out. Figures come with 95 % intervals.
+///
+/// Example: husky evaluate models/husky.safetensors photos/validation --html report.html
 #[derive(Debug, clap::Args)]
 pub struct EvaluateArgs {
     /// The model file

@@ -117,6 +117,11 @@ trait Provider {
     /// # Errors
     /// One sentence without the provider's name.
     fn next_page(&mut self, client: &mut Client) -> Result<Option<Vec<Found>>>;
+
+    /// Photos in all, where that is known before the first page.
+    fn length(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What `--json` prints.
@@ -154,7 +159,12 @@ pub fn run(args: GatherArgs) -> Result<ExitCode> {
 
     let before = collection.count(name, query);
     let mut skipped = Vec::new();
-    let progress = args.count.map(|count| Progress::new("fetching photos", count.saturating_sub(before)));
+    // Where no count is asked for, it is the list's length.
+    let progress = match (args.count, provider.length()) {
+        (Some(count), _) => Some(Progress::new("fetching photos", count.saturating_sub(before))),
+        (None, length) => length.map(|length| Progress::new("going through the list", length)),
+    };
+    let step = || progress.iter().for_each(Progress::step);
     let mut new = 0;
     let is_enough = |new: usize| args.count.is_some_and(|count| before + new >= count);
     'pages: while !is_enough(new) {
@@ -163,6 +173,9 @@ pub fn run(args: GatherArgs) -> Result<ExitCode> {
         for found in page {
             if is_enough(new) {
                 break 'pages;
+            }
+            if args.count.is_none() {
+                step();
             }
             if collection.has_url(&found.url) {
                 continue;
@@ -175,7 +188,9 @@ pub fn run(args: GatherArgs) -> Result<ExitCode> {
             match kept {
                 Ok(()) => {
                     new += 1;
-                    progress.iter().for_each(Progress::step);
+                    if args.count.is_some() {
+                        step();
+                    }
                 }
                 Err(reason) => {
                     let reason = format!("{reason:#}");

@@ -30,7 +30,7 @@
 //! | [`checkpoint`], [`curves`], [`tensorboard`], [`run_folder`] | what a run writes about itself, and what is read of it again |
 //! | [`metrics`], [`calibrate`], [`judge`] | figures with intervals; temperature and threshold; a folder's photos, judged |
 //! | [`scan`] | a folder's photos, each looked at once |
-//! | [`explore`], [`compare`], [`report`], [`evaluate`], [`predict`], [`explain`], [`activations`], [`attack`], [`summary`], [`quantize`], [`sign`], [`verify`] | the other commands |
+//! | [`explore`], [`compare`], [`report`], [`evaluate`], [`predict`], [`explain`], [`activations`], [`attack`], [`summary`], [`quantize`], [`export`], [`import`], [`sign`], [`verify`] | the other commands |
 //! | [`model_file`], [`files`], [`captions`], [`output`], [`progress`], [`random`] | what they share |
 //!
 //! Errors are [`anyhow`]'s: one sentence that names the file, says what is wrong and what to do. The model files are read,
@@ -52,10 +52,12 @@ pub mod dataset;
 pub mod evaluate;
 pub mod explain;
 pub mod explore;
+pub mod export;
 pub mod files;
 pub mod gather;
 pub mod head;
 pub mod html;
+pub mod import;
 pub mod judge;
 pub mod loader;
 pub mod metrics;

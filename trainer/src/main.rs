@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use trainer::{
-    activations, attack, audit, calibrate, compare, evaluate, explain, explore, gather, predict, quantize, report,
+    activations, attack, audit, calibrate, compare, evaluate, explain, explore, export, gather, import, predict, quantize, report,
     sign, summary, train, verify,
 };
 
@@ -36,6 +36,8 @@ enum Command {
     Summary(summary::SummaryArgs),
     Calibrate(calibrate::CalibrateArgs),
     Quantize(quantize::QuantizeArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Sign(sign::SignArgs),
     Verify(verify::VerifyArgs),
 }
@@ -66,6 +68,8 @@ fn main() -> ExitCode {
         Command::Summary(args) => summary::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Quantize(args) => quantize::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),
     };

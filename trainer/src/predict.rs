@@ -23,6 +23,8 @@ use crate::{
 /// model's own threshold on, which need not be 50 %: `husky summary MODEL` shows it, and between which probabilities the
 /// answer is `unsure`. So it is about a picture that is no photo, whatever the network says.
 /// A photo that hides another picture for careless programs gets its answer and a line on standard error.
+///
+/// Example: husky predict models/husky.safetensors photo.jpg
 #[derive(Debug, clap::Args)]
 pub struct PredictArgs {
     /// The model file

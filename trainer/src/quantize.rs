@@ -14,6 +14,8 @@ use crate::{model_file, output};
 /// Write a model file with its weights in fewer bits
 ///
 /// Half precision halves the file, 8-bit weights halve it again. What that changes is measured where --data names photos.
+///
+/// Example: husky quantize model.safetensors --precision int8 --data photos --out small.safetensors
 #[derive(clap::Args, Debug)]
 pub struct QuantizeArgs {
     /// The model file

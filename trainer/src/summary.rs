@@ -13,6 +13,8 @@ use indicatif::HumanCount;
 use crate::{model_file, output, presets::Preset};
 
 /// Show a network's layers and, of a model file, what it says about itself
+///
+/// Example: husky summary models/husky.safetensors
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct SummaryArgs {

@@ -46,6 +46,8 @@ use crate::presets::Preset;
 /// so far), checkpoint.safetensors, metrics.csv, curves.svg, events.out.tfevents (for TensorBoard), skipped.csv (files that are
 /// no photos, and why).
 /// Ctrl-C finishes the step, saves, and exits with code 130.
+///
+/// Example: husky train photos --out runs/first
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "husky train [OPTIONS] --out RUN DATA\n       husky train --out RUN --config FILE\n       \
                             husky train --resume RUN")]

@@ -41,8 +41,8 @@ pub fn ci() -> Result<()> {
     log.step("formatting", || run(cargo().args(["fmt", "--all", "--check"])))?;
     log.step("lints", || {
         run(cargo().arg("clippy").args(NATIVE).args(["--all-targets", "--", "--deny=warnings"]))?;
-        // A run for this test alone: it is no part of all targets, see Cargo.toml.
-        run(cargo().arg("clippy").args(NATIVE).args(["--test=end_to_end", "--", "--deny=warnings"]))
+        // A run for these tests alone: they are no part of all targets, see Cargo.toml.
+        run(cargo().arg("clippy").args(NATIVE).args(["--test=end_to_end", "--test=peers", "--", "--deny=warnings"]))
     })?;
     let wasm = log.step("set-up of the browser's toolchain", set_up_wasm_lints)?;
     log.step("lints for the browser", || {
@@ -71,6 +71,7 @@ fn tests(log: &mut Log) -> Result<()> {
         run(cargo().args(["build", "--package=xtask", "--features=browser-tests", "--bin=wasm-test-runner"]))
     })?;
     let programs = target_folder()?.join("debug");
+    log.step("exchange with other programs", || run(cargo().arg("test").args(NATIVE).arg("--test=peers")))?;
     log.step("browser tests", || {
         let folder = tempfile::tempdir()?;
         let capabilities = folder.path().join("webdriver.json");

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod checks;
 pub mod dist;
+pub mod peers;
 pub mod process;
 pub mod serve;
 pub mod server;

@@ -21,6 +21,7 @@ pub fn page(report: &Report, data: &Path) -> Result<String> {
         (Problem::TwoLabels, "One shot under two labels"),
         (Problem::BothParts, "One shot in both parts"),
         (Problem::Repeated, "One shot more than once"),
+        (Problem::SameScene, "One scene in both parts"),
     ] {
         let pairs: Vec<&Pair> = report.near.iter().filter(|pair| pair.problem == problem).take(SHOWN).collect();
         if pairs.is_empty() {

@@ -44,7 +44,7 @@ const SPECIAL: [&str; 22] = [
 /// a name that changes its address between check and use (DNS rebinding) gains nothing.
 #[derive(Debug)]
 pub struct PublicOnly {
-    system: DefaultResolver,
+    system: Box<dyn Resolver>,
     special: Vec<IpNet>,
     allowed: Vec<IpNet>,
 }
@@ -69,7 +69,7 @@ impl PublicOnly {
     pub fn new(allowed: Vec<IpNet>) -> Result<Self> {
         let parse = |network: &&str| network.parse().with_context(|| format!("{network} is no network"));
         let special = SPECIAL.iter().map(parse).collect::<Result<_>>()?;
-        Ok(Self { system: DefaultResolver::default(), special, allowed })
+        Ok(Self { system: Box::new(DefaultResolver::default()), special, allowed })
     }
 
     fn check(&self, address: IpAddr) -> Result<(), Refused> {
@@ -96,7 +96,33 @@ impl Resolver for PublicOnly {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    /// A name's server that says the one thing first and the other ever after.
+    #[derive(Debug)]
+    struct ChangesItsMind(AtomicUsize);
+
+    impl Resolver for ChangesItsMind {
+        fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+            let mut addresses = self.empty();
+            let asked = self.0.fetch_add(1, Ordering::Relaxed);
+            addresses.push(if asked == 0 { "1.1.1.1:80" } else { "127.0.0.1:80" }.parse().unwrap());
+            Ok(addresses)
+        }
+    }
+
+    #[test]
+    fn a_name_that_changes_its_address_leads_nowhere() {
+        let system = Box::new(ChangesItsMind(AtomicUsize::new(0)));
+        let public = PublicOnly { system, ..PublicOnly::new(vec![]).unwrap() };
+        let uri = "http://rebinding.example/a.jpg".parse().unwrap();
+        let resolve = || public.resolve(&uri, &Config::default(), NextTimeout::default());
+        // What is connected to is what was checked: the name is not asked for again in between.
+        assert_eq!(resolve().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>(), ["1.1.1.1:80"]);
+        assert!(resolve().unwrap_err().to_string().contains("127.0.0.1, which is no public address"));
+    }
 
     #[test]
     fn only_public_addresses_pass_unless_a_network_is_allowed() {

@@ -26,4 +26,8 @@ impl Provider for Urls {
     fn next_page(&mut self, _: &mut Client) -> Result<Option<Vec<Found>>> {
         Ok(self.0.take())
     }
+
+    fn length(&self) -> Option<usize> {
+        self.0.as_ref().map(Vec::len)
+    }
 }

@@ -1,11 +1,23 @@
-//! Drawn pictures to learn and to judge, the same in every test.
+//! Drawn pictures to learn and to judge, and models to exchange, the same in every test.
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
+use husky::{
+    Pixels, Spec, Weights,
+    spec::{
+        Activation::{Linear, Relu, Relu6},
+        Architecture, Input, Layer,
+        Padding::{Same, Valid},
+        Provenance, Resize, Step,
+    },
+};
 use image::{Rgb, RgbImage};
 use rand::{Rng, RngExt};
-use trainer::random::{Stream, rng};
+use trainer::{
+    presets::Preset,
+    random::{Stream, rng},
+};
 
 /// The drawings' labels, in alphabetical order.
 pub const LABELS: [&str; 2] = ["disc", "stripes"];
@@ -49,4 +61,73 @@ fn colors(rng: &mut impl Rng) -> [[u8; 3]; 2] {
             return colors;
         }
     }
+}
+
+/// Random weights and biases for a network of `spec`, of a size that keeps its values in range.
+pub fn weights(spec: &Spec, seed: u64) -> Weights {
+    let mut tensors = BTreeMap::new();
+    for (i, p) in spec.steps().unwrap().iter().flat_map(Step::parameters).enumerate() {
+        let mut rng = rng(seed, Stream::Initialization, 0, i as u64);
+        let bias = p.bias_len();
+        let inputs = if p.shape.len() == 3 { p.shape[0] * p.shape[1] } else { (p.count() - bias) / bias };
+        let limit = (3.0 / inputs as f32).sqrt();
+        tensors.insert(p.weight_name(), (0..p.count() - bias).map(|_| rng.random_range(-limit..limit)).collect());
+        tensors.insert(p.bias_name(), (0..bias).map(|_| rng.random_range(-0.2..0.2)).collect());
+    }
+    Weights::new(spec, tensors).unwrap()
+}
+
+/// A model with every kind of layer, three labels, and a picture of an odd size, so that padding has an odd pixel.
+pub fn mixed_model() -> (Spec, Weights) {
+    let conv = |filters, kernel, stride, padding, activation| Layer::Conv2d { filters, kernel, stride, padding, activation };
+    let depthwise = |kernel, stride, activation| Layer::DepthwiseConv2d { kernel, stride, padding: Same, activation };
+    let spec = Spec {
+        name: "mixed".to_owned(),
+        input: Input { size: 45, mean: [127.0; 3], scale: [1.0 / 128.0; 3], resize: Resize::StretchTriangle },
+        architecture: Architecture(vec![
+            conv(8, 3, 2, Same, Relu6),
+            Layer::Residual {
+                layers: vec![conv(20, 1, 1, Same, Relu6), depthwise(3, 1, Relu6), conv(8, 1, 1, Same, Linear)],
+            },
+            depthwise(5, 2, Relu),
+            conv(12, 3, 1, Valid, Relu),
+            Layer::MaxPool2d,
+            Layer::GlobalAveragePool2d,
+            Layer::Dropout { percent: 20 },
+            Layer::Dense { units: 10, activation: Relu },
+            Layer::Dense { units: 3, activation: Linear },
+        ]),
+        labels: ["cat", "dog", "husky"].map(str::to_owned).to_vec(),
+        temperature: 0.7,
+        threshold: 0.5,
+        unsure: None,
+        provenance: Provenance::default(),
+    };
+    let weights = weights(&spec, 3);
+    (spec, weights)
+}
+
+/// The article's kind of network with a few filters, for two labels and pictures of 22x22 pixels.
+pub fn small_classic() -> (Spec, Weights) {
+    let block = |filters| {
+        let conv = Layer::Conv2d { filters, kernel: 3, stride: 1, padding: Valid, activation: Relu };
+        [conv, Layer::MaxPool2d, Layer::Dropout { percent: 40 }]
+    };
+    let mut layers: Vec<Layer> = [4, 6, 8].into_iter().flat_map(block).collect();
+    layers.extend([
+        Layer::Flatten,
+        Layer::Dense { units: 10, activation: Relu },
+        Layer::Dense { units: 1, activation: Linear },
+    ]);
+    let labels = ["husky", "nothusky"].map(str::to_owned).to_vec();
+    let spec = Spec { temperature: 1.3, architecture: Architecture(layers), ..Preset::Classic.spec(labels, Some(22)) };
+    let weights = weights(&spec, 5);
+    (spec, weights)
+}
+
+/// A square of waves, RGB, another for each number.
+pub fn waves(size: u32, number: u32) -> Pixels {
+    let wave = |x: u32, y: u32, c: u32| (x * (7 + number) + y * 13 + c * 29 + number * 31) % 256;
+    let rgb = (0..size * size).flat_map(|i| [0, 1, 2].map(|c| wave(i % size, i / size, c) as u8)).collect();
+    Pixels::from_rgb(size, size, rgb).unwrap()
 }

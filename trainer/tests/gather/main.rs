@@ -8,7 +8,7 @@ mod server;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use husky::{Pixels, resize};
@@ -19,10 +19,15 @@ use trainer::dataset::near_duplicates;
 
 use server::{Server, drawing};
 
-fn husky(folder: &Path, arguments: &[&str]) -> Output {
-    let quick = ["--delay", "0.01", "--timeout", "2", "--allow", "127.0.0.1/32", "--label", "husky", "--out", "data"];
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let quick = ["--delay", "0.01", "--allow", "127.0.0.1/32", "--label", "husky", "--out", "data"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_husky"));
-    command.current_dir(folder).arg("gather").args(quick).args(arguments).output().unwrap()
+    command.current_dir(folder).arg("gather").args(quick).args(arguments);
+    command
+}
+
+fn husky(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, &[&["--timeout", "2"], arguments].concat()).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -207,6 +212,35 @@ fn copies_are_dropped_and_near_duplicates_stay_on_one_side() {
     assert!(
         rows[0]["file"].starts_with("validation/husky/urls_") && rows[1]["file"].starts_with("training/husky/urls_")
     );
+}
+
+#[test]
+fn ctrl_c_leaves_whole_files_and_the_same_command_goes_on() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let urls = ["/photo/0.jpg", "/photo/1.jpg", "/slow.jpg", "/photo/2.jpg"].map(|path| server.url(path));
+    fs::write(folder.path().join("urls.txt"), urls.join("\n")).unwrap();
+    let mut command = command(folder.path(), &["--urls", "urls.txt", "--timeout", "10"]);
+    let running = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // Until it waits for the slow one.
+    let start = Instant::now();
+    while server.count("/slow.jpg") == 0 && start.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap().success());
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert!(text(&output.stderr).contains("the same command goes on"), "{output:?}");
+    let kept: Vec<String> = rows(folder.path()).iter().map(|row| row["file"].clone()).collect();
+    assert_eq!(kept.len(), 2);
+    for file in files(folder.path()) {
+        let bytes = fs::read(folder.path().join("data").join(&file)).unwrap();
+        assert!(file.extension().is_none_or(|e| e != "jpg") || image::load_from_memory(&bytes).is_ok(), "{file:?}");
+    }
+    let output = self::command(folder.path(), &["--urls", "urls.txt", "--timeout", "10"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(rows(folder.path()).len(), 4);
+    // What was there was not asked for again.
+    assert_eq!(server.count("/photo/0.jpg"), 1);
 }
 
 #[test]

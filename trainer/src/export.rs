@@ -81,7 +81,9 @@ fn what(args: &ExportArgs, spec: &Spec) -> String {
     let labels = &spec.labels;
     match args.format {
         None => "the weights alone".to_owned(),
-        Some(Format::Onnx) => format!("from pixels [batch, {size}, {size}, 3] to probabilities of {}", labels.join(", ")),
+        Some(Format::Onnx) => {
+            format!("from pixels [batch, {size}, {size}, 3] to probabilities of {}", labels.join(", "))
+        }
         Some(_) if labels.len() == 2 => format!(
             "from [batch, {size}, {size}, 3] to the probability of {}, which is answered from {} on",
             labels[0], spec.threshold
@@ -99,7 +101,8 @@ fn tensors(spec: &Spec, weights: &Weights) -> Result<Vec<u8>> {
             tensors.push((name, shape, bytes));
         }
     }
-    let views = tensors.iter().map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    let views =
+        tensors.iter().map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
     Ok(safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None)?)
 }
 

@@ -73,7 +73,9 @@ fn read(args: &ImportArgs, file: Vec<u8>, like: Option<&Spec>) -> Result<(Spec, 
         let weights = File::from_bytes(entry(&mut archive, "model.weights.h5")?)?;
         return keras(args, Some(&config), &weights, like);
     }
-    let Some(spec) = like else { bail!("is no file of Keras'; of weights alone, --like names a model of the same network") };
+    let Some(spec) = like else {
+        bail!("is no file of Keras'; of weights alone, --like names a model of the same network")
+    };
     let tensors = candle_core::safetensors::load_buffer(&file, &candle_core::Device::Cpu)
         .map_err(|_| anyhow::anyhow!("is neither a file of Keras' nor of safetensors"))?;
     let mut values = BTreeMap::new();
@@ -118,7 +120,11 @@ fn keras(args: &ImportArgs, config: Option<&str>, file: &File, like: Option<&Spe
     if let (Some(last), true) = (parameters.last(), *label == spec.labels[1]) {
         // The first label's probability is what is left.
         let names = [last.weight_name(), last.bias_name()];
-        tensors.iter_mut().filter(|(name, _)| names.contains(name)).flat_map(|(_, values)| values).for_each(|v| *v = -*v);
+        tensors
+            .iter_mut()
+            .filter(|(name, _)| names.contains(name))
+            .flat_map(|(_, values)| values)
+            .for_each(|v| *v = -*v);
     }
     let note = format!("; the network's output was taken for the probability of {label}");
     spec.provenance = Provenance::default();

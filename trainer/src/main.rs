@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use trainer::{
-    activations, attack, audit, calibrate, compare, evaluate, explain, explore, export, gather, import, predict, quantize, report,
-    sign, summary, train, verify,
+    activations, attack, audit, calibrate, compare, evaluate, explain, explore, export, gather, import, predict,
+    quantize, report, sign, summary, train, verify,
 };
 
 /// Training makes and drops the same large buffers at every step; the system's allocator gives them back each time.

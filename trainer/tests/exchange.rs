@@ -11,8 +11,8 @@ use common::{mixed_model, small_classic, waves};
 use husky::weights::{self, Precision};
 use husky::{Classifier, Spec, Weights};
 use rten::{Model, NodeId, ValueOrView};
-use rten_tensor::prelude::*;
 use rten_tensor::NdTensor;
+use rten_tensor::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -105,7 +105,11 @@ fn what_is_exported_to_keras_can_be_imported() {
     assert!(note.contains("probability of husky"), "{note}");
     let labels = ["--labels", "husky,nothusky", "--output", "husky"];
     succeed(path, &[&["import", "model.h5", "--out", "again.safetensors"], &labels[..]].concat());
-    assert_close(&probabilities(&path.join("model.safetensors")), &probabilities(&path.join("again.safetensors")), 1e-6);
+    assert_close(
+        &probabilities(&path.join("model.safetensors")),
+        &probabilities(&path.join("again.safetensors")),
+        1e-6,
+    );
 }
 
 /// Answers of the fixtures' network, which stand for the probability of Keras' class 1.
@@ -174,7 +178,10 @@ fn what_cannot_be_imported_is_said_in_a_sentence() {
             fs::write(path.join("broken"), broken).unwrap();
             let output = husky(path, &["import", "broken", "--labels", "a,b", "--out", "out.safetensors"]);
             let error = String::from_utf8(output.stderr).unwrap();
-            assert!(matches!(output.status.code(), Some(0 | 1)) && !error.contains("panicked"), "{name} {step}: {error}");
+            assert!(
+                matches!(output.status.code(), Some(0 | 1)) && !error.contains("panicked"),
+                "{name} {step}: {error}"
+            );
         }
     }
 }

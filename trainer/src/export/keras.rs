@@ -83,7 +83,9 @@ impl Builder<'_> {
                         add.inputs.insert(0, before);
                     }
                 }
-                Layer::GlobalAveragePool2d => self.add("GlobalAveragePooling2D", json!({"data_format": "channels_last"})),
+                Layer::GlobalAveragePool2d => {
+                    self.add("GlobalAveragePooling2D", json!({"data_format": "channels_last"}))
+                }
                 Layer::MaxPool2d => {
                     let config = json!({"pool_size": [2, 2], "strides": [2, 2], "padding": "valid",
                         "data_format": "channels_last"});
@@ -157,7 +159,8 @@ pub fn topology(layers: &[KerasLayer]) -> Value {
     let layers: Vec<Value> = layers
         .iter()
         .map(|KerasLayer { class, name, config, inputs, .. }| {
-            let nodes = if inputs.is_empty() { json!([]) } else { json!([inputs.iter().map(node).collect::<Vec<_>>()]) };
+            let nodes =
+                if inputs.is_empty() { json!([]) } else { json!([inputs.iter().map(node).collect::<Vec<_>>()]) };
             json!({"class_name": class, "name": name, "config": config, "inbound_nodes": nodes})
         })
         .collect();

@@ -2,7 +2,7 @@
 //! IR version 8), and the network as a graph of operators of version 17.
 
 use anyhow::Result;
-use husky::spec::{Activation, Op, Parameters, Padding, Shape, Step, Window};
+use husky::spec::{Activation, Op, Padding, Parameters, Shape, Step, Window};
 use husky::{Spec, Weights};
 use prost::Message;
 use serde_json::json;
@@ -150,7 +150,7 @@ pub fn file(spec: &Spec, weights: &Weights, digest: &str) -> Result<Vec<u8>> {
     let temperature = builder.constant("temperature", &[1], &[spec.temperature]);
     let logits = builder.node("Div", &["logits".to_owned(), temperature], vec![]);
     let probabilities = if spec.labels.len() == 2 {
-        let first = builder.node("Sigmoid", &[logits.clone()], vec![]);
+        let first = builder.node("Sigmoid", std::slice::from_ref(&logits), vec![]);
         let other = builder.node("Neg", &[logits], vec![]);
         let second = builder.node("Sigmoid", &[other], vec![]);
         builder.node("Concat", &[first, second], vec![int("axis", 1)])
@@ -180,7 +180,8 @@ pub fn file(spec: &Spec, weights: &Weights, digest: &str) -> Result<Vec<u8>> {
         facts.push(("threshold", json!(spec.threshold)));
         facts.extend(spec.unsure.map(|range| ("unsure", json!(range))));
     }
-    let entry = |(key, value): (&str, serde_json::Value)| Entry { key: format!("husky.{key}"), value: value.to_string() };
+    let entry =
+        |(key, value): (&str, serde_json::Value)| Entry { key: format!("husky.{key}"), value: value.to_string() };
     let model = Model {
         ir_version: 8,
         producer_name: "husky".to_owned(),
@@ -218,7 +219,9 @@ impl Builder<'_> {
                     let x = self.conv(x, weight, parameters, *window, step.input, 1);
                     let x = self.activate(x, *activation);
                     match pool {
-                        true => self.node("MaxPool", &[x], vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])]),
+                        true => {
+                            self.node("MaxPool", &[x], vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])])
+                        }
                         false => x,
                     }
                 }
@@ -258,7 +261,15 @@ impl Builder<'_> {
         x
     }
 
-    fn conv(&mut self, x: String, weight: String, p: &Parameters, window: Window, input: Shape, group: usize) -> String {
+    fn conv(
+        &mut self,
+        x: String,
+        weight: String,
+        p: &Parameters,
+        window: Window,
+        input: Shape,
+        group: usize,
+    ) -> String {
         let Window { kernel, stride, padding } = window;
         let bias = self.bias(p);
         let mut attributes =

@@ -19,8 +19,7 @@ pub fn read(model: &Value) -> Result<(Architecture, Input)> {
         network.add(class, config).with_context(|| format!("its layer {name} ({class})"))?;
     }
     let size = network.size.context("its configuration does not say how large its input is")?;
-    let input =
-        Input { size, mean: [network.mean; 3], scale: [network.scale; 3], resize: Resize::StretchTriangle };
+    let input = Input { size, mean: [network.mean; 3], scale: [network.scale; 3], resize: Resize::StretchTriangle };
     Ok((Architecture(network.layers), input))
 }
 
@@ -114,7 +113,10 @@ impl Network {
                     Some(&Layer::Dense { units, activation: Activation::Linear }) => units,
                     _ => bail!("has a {function} that follows no dense layer"),
                 };
-                ensure!((function == "sigmoid") == (units == 1), "has a {function} of {units} outputs, which is not read");
+                ensure!(
+                    (function == "sigmoid") == (units == 1),
+                    "has a {function} of {units} outputs, which is not read"
+                );
                 self.ends = true;
                 Ok(())
             }
@@ -126,7 +128,9 @@ impl Network {
     fn activate(&mut self, wanted: Activation) -> Result<()> {
         match self.layers.last_mut() {
             Some(
-                Layer::Conv2d { activation, .. } | Layer::DepthwiseConv2d { activation, .. } | Layer::Dense { activation, .. },
+                Layer::Conv2d { activation, .. }
+                | Layer::DepthwiseConv2d { activation, .. }
+                | Layer::Dense { activation, .. },
             ) if *activation == Activation::Linear => {
                 *activation = wanted;
                 Ok(())

@@ -30,7 +30,10 @@ pub fn read(file: &File, parameters: &[&Parameters]) -> Result<BTreeMap<String, 
             let shape = dataset.shape()?;
             // A depthwise kernel has a last dimension of its own: the channels that each makes.
             let own = wanted.iter().map(|&length| length as u64).chain((wanted.len() == 3).then_some(1));
-            ensure!(own.eq(shape.iter().copied()), "its layer {name} has weights {shape:?} where the network has {wanted:?}");
+            ensure!(
+                own.eq(shape.iter().copied()),
+                "its layer {name} has weights {shape:?} where the network has {wanted:?}"
+            );
             Ok(dataset.read_f32()?)
         };
         tensors.insert(p.weight_name(), values(kernel, &p.shape)?);

@@ -79,7 +79,8 @@ pub fn weights(spec: &Spec, seed: u64) -> Weights {
 
 /// A model with every kind of layer, three labels, and a picture of an odd size, so that padding has an odd pixel.
 pub fn mixed_model() -> (Spec, Weights) {
-    let conv = |filters, kernel, stride, padding, activation| Layer::Conv2d { filters, kernel, stride, padding, activation };
+    let conv =
+        |filters, kernel, stride, padding, activation| Layer::Conv2d { filters, kernel, stride, padding, activation };
     let depthwise = |kernel, stride, activation| Layer::DepthwiseConv2d { kernel, stride, padding: Same, activation };
     let spec = Spec {
         name: "mixed".to_owned(),

@@ -108,7 +108,7 @@ struct Suspect {
 
 /// A label with less than this share of the photos of the largest is named.
 const IMBALANCE: f64 = 0.2;
-/// Suspects that are printed.
+/// Suspects that are printed, and pairs of a kind that must not be mended.
 const PRINTED: usize = 20;
 
 /// Runs the command; exit code 1 says that something must be mended, and was not by `--fix`.
@@ -254,8 +254,12 @@ impl Report {
         }
         line("\nShould be looked at:".to_owned());
         for (problem, what) in [(Problem::Repeated, "one shot    "), (Problem::SameScene, "one scene   ")] {
-            for Pair { photos: [a, b], .. } in self.near.iter().filter(|pair| pair.problem == problem) {
+            let pairs: Vec<&Pair> = self.near.iter().filter(|pair| pair.problem == problem).collect();
+            for Pair { photos: [a, b], .. } in pairs.iter().take(PRINTED) {
                 line(format!("  {what} {a}, {b}"));
+            }
+            if let more @ 1.. = pairs.len().saturating_sub(PRINTED) {
+                line(format!("  {what} and {more} more pairs: --json or --html"));
             }
         }
         match &self.suspects {

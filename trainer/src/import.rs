@@ -108,6 +108,7 @@ fn keras(args: &ImportArgs, config: Option<&str>, file: &File, like: Option<&Spe
     let parameters: Vec<&Parameters> = steps.iter().flat_map(Step::parameters).collect();
     let mut tensors = tensors::read(file, &parameters)?;
     if spec.labels.len() > 2 {
+        ensure!(args.output.is_none(), "--output is for two labels, which share one output");
         return Ok((spec.clone(), Weights::new(&spec, tensors)?, String::new()));
     }
     // Those of Keras' classes, whichever of them the model looks for.

@@ -13,7 +13,7 @@ use husky::{Classifier, Spec, Weights};
 use rten::{Model, NodeId, ValueOrView};
 use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
-use serde_json::Value;
+use serde::Deserialize;
 use tempfile::TempDir;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
@@ -112,33 +112,45 @@ fn what_is_exported_to_keras_can_be_imported() {
     );
 }
 
-/// Answers of the fixtures' network, which stand for the probability of Keras' class 1.
-fn keras_answers() -> Vec<f32> {
-    let json: Value = serde_json::from_slice(&fs::read(format!("{FIXTURES}/keras.json")).unwrap()).unwrap();
-    json["answers"].as_array().unwrap().iter().map(|answer| answer.as_f64().unwrap() as f32).collect()
+/// What the fixtures' networks answer: that of two labels the probability of Keras' class 1, that of three one for each.
+#[derive(Deserialize)]
+struct KerasAnswers {
+    answers: Vec<f32>,
+    mixed: Vec<Vec<f32>>,
+}
+
+fn keras_answers() -> KerasAnswers {
+    serde_json::from_slice(&fs::read(format!("{FIXTURES}/keras.json")).unwrap()).unwrap()
 }
 
 #[test]
 fn keras_files_answer_as_keras_does() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
+    let KerasAnswers { answers, mixed } = keras_answers();
     let both = |of_second: &[f32]| of_second.iter().map(|&p| vec![1.0 - p, p]).collect::<Vec<_>>();
     for file in ["keras.h5", "keras.keras", "keras2.h5"] {
         let file = format!("{FIXTURES}/{file}");
         let note = succeed(path, &["import", &file, "--labels", "husky,nothusky", "--out", "model.safetensors"]);
         assert!(note.contains("taken for the probability of nothusky"), "{note}");
-        assert_close(&probabilities(&path.join("model.safetensors")), &both(&keras_answers()), 1e-6);
+        assert_close(&probabilities(&path.join("model.safetensors")), &both(&answers), 1e-6);
 
         let arguments = ["--labels", "husky,nothusky", "--output", "husky", "--out", "other.safetensors"];
         succeed(path, &[&["import", &file], &arguments[..]].concat());
-        let other: Vec<f32> = keras_answers().iter().map(|p| 1.0 - p).collect();
+        let other: Vec<f32> = answers.iter().map(|p| 1.0 - p).collect();
         assert_close(&probabilities(&path.join("other.safetensors")), &both(&other), 1e-6);
     }
     for weights in ["keras.weights.h5", "keras2_weights.h5"] {
         let weights = format!("{FIXTURES}/{weights}");
         succeed(path, &["import", &weights, "--like", "model.safetensors", "--out", "like.safetensors"]);
-        assert_close(&probabilities(&path.join("like.safetensors")), &both(&keras_answers()), 1e-6);
+        assert_close(&probabilities(&path.join("like.safetensors")), &both(&answers), 1e-6);
     }
+    let file = format!("{FIXTURES}/mixed.keras");
+    succeed(path, &["import", &file, "--labels", "cat,dog,husky", "--out", "mixed.safetensors"]);
+    assert_close(&probabilities(&path.join("mixed.safetensors")), &mixed, 1e-6);
+    let file = format!("{FIXTURES}/mixed.weights.h5");
+    succeed(path, &["import", &file, "--like", "mixed.safetensors", "--out", "like.safetensors"]);
+    assert_close(&probabilities(&path.join("like.safetensors")), &mixed, 1e-6);
 }
 
 #[test]
@@ -157,6 +169,8 @@ fn what_cannot_be_imported_is_said_in_a_sentence() {
     assert!(error.contains("keras.h5"), "{error}");
     let error = import(&fixture("keras.h5"), &["--labels", "a,b", "--output", "c"]);
     assert!(error.contains("--output c: is none of the labels a, b"), "{error}");
+    let error = import(&fixture("mixed.keras"), &["--labels", "a,b,c", "--output", "c"]);
+    assert!(error.contains("--output is for two labels"), "{error}");
     let error = import(&fixture("keras.json"), &["--labels", "a,b"]);
     assert!(error.contains("is no file of Keras'"), "{error}");
     let error = import("missing.h5", &["--labels", "a,b"]);

@@ -14,7 +14,7 @@ use husky::spec::Parameters;
 /// # Errors
 /// A layer's weights are missing, have another shape, or there are more of them.
 pub fn read(file: &File, parameters: &[&Parameters]) -> Result<BTreeMap<String, Vec<f32>>> {
-    let layers = layers(file)?;
+    let layers = layers(file, parameters)?;
     ensure!(
         layers.len() == parameters.len(),
         "has weights of {} layers where the network has {}",
@@ -52,13 +52,13 @@ struct Layer {
     tensors: Vec<Dataset>,
 }
 
-fn layers(file: &File) -> Result<Vec<Layer>> {
+fn layers(file: &File, parameters: &[&Parameters]) -> Result<Vec<Layer>> {
     let root = file.root();
     // `save` puts them into a group, version 2's `save_weights` does not.
     let group = root.group("model_weights").unwrap_or(root);
     let mut layers = match names(&group, "layer_names")? {
         Some(names) => names.into_iter().map(|name| listed(&group, name)).collect::<Result<Vec<_>>>()?,
-        None => numbered(&file.group("layers").context("has no weights that Keras 2 or 3 would write")?)?,
+        None => numbered(&file.group("layers").context("has no weights that Keras 2 or 3 would write")?, parameters)?,
     };
     layers.retain(|layer| !layer.tensors.is_empty());
     Ok(layers)
@@ -72,18 +72,23 @@ fn listed(group: &Group, name: String) -> Result<Layer> {
     Ok(Layer { tensors: paths.iter().map(dataset).collect::<Result<_>>()?, name })
 }
 
-/// The layers of a .weights.h5 file, which is without order: `conv2d`, `conv2d_1`, … by kind.
-fn numbered(group: &Group) -> Result<Vec<Layer>> {
-    let mut layers = Vec::new();
-    // A network of ours has its dense layers last.
-    for kind in ["conv2d", "depthwise_conv2d", "dense"] {
-        let names = std::iter::once(kind.to_owned()).chain((1..).map(|i| format!("{kind}_{i}")));
-        for (name, vars) in names.map_while(|name| group.group(&format!("{name}/vars")).ok().map(|vars| (name, vars))) {
-            let tensors = (0..).map_while(|i| vars.dataset(&i.to_string()).ok()).collect();
-            layers.push(Layer { name, tensors });
-        }
-    }
-    Ok(layers)
+/// The layers of a .weights.h5 file, which says nothing of their order: `conv2d`, `conv2d_1`, … by kind, which are our names but
+/// for where counting begins. Those of the network come first.
+fn numbered(group: &Group, parameters: &[&Parameters]) -> Result<Vec<Layer>> {
+    let keras_name = |p: &&Parameters| match p.layer.rsplit_once('_') {
+        Some((kind, "1")) => kind.to_owned(),
+        Some((kind, number)) => format!("{kind}_{}", number.parse().unwrap_or(0_usize).saturating_sub(1)),
+        None => p.layer.clone(),
+    };
+    let mut names: Vec<String> = parameters.iter().map(keras_name).collect();
+    let others: Vec<String> = group.groups()?.into_iter().filter(|name| !names.contains(name)).collect();
+    names.extend(others);
+    let layer = |name: String| {
+        let vars = group.group(&format!("{name}/vars"));
+        let dataset = |i: usize| vars.as_ref().ok().and_then(|vars| vars.dataset(&i.to_string()).ok());
+        Layer { tensors: (0..).map_while(dataset).collect(), name }
+    };
+    Ok(names.into_iter().map(layer).collect())
 }
 
 /// An attribute that is a list of names; an empty list has no type.

@@ -44,8 +44,9 @@ const TILE: usize = 64;
 pub fn run(args: &ActivationsArgs) -> Result<ExitCode> {
     let classifier = model_file::load(&args.model)?;
     let size = classifier.spec().input.size;
-    let photo = photos::read(&args.photo)?;
-    let pixels = decode::decode(&photo, size).with_context(|| args.photo.display().to_string())?;
+    let file = || args.photo.display().to_string();
+    let photo = photos::read(&args.photo).with_context(file)?;
+    let pixels = decode::decode(&photo, size).with_context(file)?;
     let layers = classifier.feature_maps(&pixels);
     let most = usize::from(args.maps);
     let mosaic = explain::mosaic(&layers, TILE, COLUMNS, most)

@@ -67,8 +67,8 @@ struct Report<'a> {
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let classifier = model_file::load(&args.model)?;
     let labels = &classifier.spec().labels;
-    let photo = photos::read(&args.photo)?;
     let file = || args.photo.display().to_string();
+    let photo = photos::read(&args.photo).with_context(file)?;
     let pixels = decode::decode(&photo, SIDE).with_context(file)?;
     let index = |label: &String| {
         let index = labels.iter().position(|known| known == label);

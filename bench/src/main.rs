@@ -80,6 +80,9 @@ enum Command {
         /// What to install and train beside ours.
         #[arg(long, value_delimiter = ',', value_name = "PEER,…")]
         peers: Vec<Peer>,
+        /// Also a real epoch of `classic`: photos of this folder, decoded and distorted on the way.
+        #[arg(long, value_name = "DATA")]
+        photos: Option<PathBuf>,
         /// Processes of each.
         #[arg(long, default_value_t = 3)]
         rounds: usize,
@@ -94,7 +97,7 @@ fn main() -> ExitCode {
         Command::Native { model, rounds } => native::run(model, rounds),
         Command::Predict { photos, count, rounds } => predict::run(&photos, count, rounds),
         Command::Photo { launches } => photo::run(launches),
-        Command::Train { network, peers, rounds } => train::run(network, &peers, rounds),
+        Command::Train { network, peers, photos, rounds } => train::run(network, &peers, photos.as_deref(), rounds),
     };
     result.map_or_else(
         |error: anyhow::Error| {

@@ -1,11 +1,18 @@
 //! `bench train`: a training step of a network on random pictures, ours beside Keras and PyTorch.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::Deserialize;
-use xtask::process::{cargo, read};
+use xtask::{
+    dist::target_folder,
+    process::{cargo, read, run as run_command},
+};
 
 use crate::{
     peers,
@@ -66,6 +73,23 @@ struct Trainer {
     memory: Samples,
 }
 
+/// Steps of a real epoch: long enough that `husky train` says how fast it is, which it does every 15 seconds.
+const EPOCH_STEPS: &str = "300";
+
+/// The rate of `husky train` in an epoch of `classic` on photos: decoding, distorting and training, without what comes
+/// before the first step and after the last.
+fn epoch(husky: &Path, photos: &Path) -> Result<f64> {
+    let folder = peers::folder()?.join("epoch");
+    let _ = fs::remove_dir_all(&folder);
+    let options = ["--epochs", "1", "--batch-size", BATCH, "--steps-per-epoch", EPOCH_STEPS];
+    let output = Command::new(husky).arg("train").arg(photos).arg("--out").arg(&folder).args(options).output()?;
+    let lines = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "husky train failed: {lines}");
+    let steps = lines.lines().filter(|line| line.contains("  step "));
+    let rate = steps.last().and_then(|line| line.split("  ").find_map(|part| part.strip_suffix(" images/s")));
+    rate.and_then(|rate| rate.parse().ok()).with_context(|| format!("husky train named no rate: {lines}"))
+}
+
 impl Trainer {
     fn ours() -> Result<Self> {
         let build = ["bench", "--quiet", "--package=trainer", "--bench=train", "--no-run", "--message-format=json"];
@@ -113,18 +137,27 @@ impl Trainer {
 ///
 /// # Errors
 /// A peer can't be installed or does not know the network, or a training fails.
-pub fn run(network: Network, others: &[Peer], rounds: usize) -> Result<()> {
+pub fn run(network: Network, others: &[Peer], photos: Option<&Path>, rounds: usize) -> Result<()> {
+    ensure!(photos.is_none() || network == Network::Classic, "a real epoch is one of classic here");
     let both = network == Network::Classic || !others.contains(&Peer::Keras);
     ensure!(both, "Keras trains classic only here: compare {} with PyTorch", network.name());
     let mut trainers = vec![Trainer::ours()?];
     for &peer in others {
         trainers.push(Trainer::peer(peer)?);
     }
+    if photos.is_some() {
+        run_command(cargo().args(["build", "--quiet", "--release", "--package=trainer", "--bin=husky"]))?;
+    }
+    let husky = target_folder()?.join("release/husky");
+    let mut epochs = Samples::default();
     let count = trainers.len();
     for round in 0..rounds {
         eprintln!("Round {} of {rounds}.", round + 1);
         for i in 0..count {
             trainers[(i + round) % count].round(network)?;
+        }
+        if let Some(photos) = photos {
+            epochs.0.push(epoch(&husky, photos)?);
         }
     }
     let mut table = Table::new(&["trainer", "images/s", "ours to it", "peak memory, MB"]);
@@ -132,9 +165,14 @@ pub fn run(network: Network, others: &[Peer], rounds: usize) -> Result<()> {
         let ratio = format!("{:.2}x", trainers[0].rate.ratio(&trainer.rate));
         table.row([trainer.title.clone(), trainer.rate.to_string(), ratio, trainer.memory.to_string()]);
     }
+    if photos.is_some() {
+        let ratio = format!("{:.2}x", trainers[0].rate.ratio(&epochs));
+        table.row(["`husky train`, an epoch of photos".into(), epochs.to_string(), ratio, "-".into()]);
+    }
     let names: Vec<_> = others.iter().filter_map(ValueEnum::to_possible_value).collect();
     let names: Vec<_> = names.iter().map(|name| name.get_name()).collect();
     let option = if names.is_empty() { String::new() } else { format!(" --peers {}", names.join(",")) };
+    let option = option + if photos.is_some() { " --photos DATA" } else { "" };
     let network = network.name();
     let report = format!(
         "Training `{network}`, batch {BATCH}, dropout, Adam, random pictures, all cores of {}: `cargo xtask bench \

@@ -271,7 +271,9 @@ fn predict_as_json_is_the_classifiers_own_answer() {
     for line in lines {
         let mut keys: Vec<&String> = line.as_object().unwrap().keys().collect();
         keys.sort();
-        assert_eq!(keys, ["file", "label", "milliseconds", "probabilities", "probability", "unsure"]);
+        let expected = ["file", "hides_another", "label", "milliseconds", "probabilities", "probability", "unsure"];
+        assert_eq!(keys, expected);
+        assert_eq!(line["hides_another"], false);
         let bytes = fs::read(folder.path().join(line["file"].as_str().unwrap())).unwrap();
         // Through text, as the line: a value made from an f32 directly has the digits of an f64.
         let verdict = serde_json::to_string(&classifier.classify(&bytes).unwrap()).unwrap();

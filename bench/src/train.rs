@@ -85,8 +85,8 @@ fn epoch(husky: &Path, photos: &Path) -> Result<f64> {
     let output = Command::new(husky).arg("train").arg(photos).arg("--out").arg(&folder).args(options).output()?;
     let lines = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "husky train failed: {lines}");
-    let steps = lines.lines().filter(|line| line.contains("  step "));
-    let rate = steps.last().and_then(|line| line.split("  ").find_map(|part| part.strip_suffix(" images/s")));
+    let step = lines.lines().rfind(|line| line.contains("  step "));
+    let rate = step.and_then(|line| line.split("  ").find_map(|part| part.strip_suffix(" images/s")));
     rate.and_then(|rate| rate.parse().ok()).with_context(|| format!("husky train named no rate: {lines}"))
 }
 

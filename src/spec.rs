@@ -136,6 +136,12 @@ pub enum Layer {
         /// What follows the sum.
         activation: Activation,
     },
+    /// Of each group of a dense layer's values, the logarithm of their summed exponentials: what a label is given that is made of several
+    /// kinds, such as breeds. Of two groups, the first's less the second's.
+    LogSumExp {
+        /// How many values are in each, in their order.
+        groups: Vec<u32>,
+    },
 }
 
 fn is_valid(padding: &Padding) -> bool {
@@ -173,12 +179,14 @@ impl Spec {
         }
         let steps = self.architecture.steps(self.input.size)?;
         let outputs = if self.labels.len() == 2 { 1 } else { self.labels.len() };
-        match steps.last() {
-            Some(Step { op: Op::Dense { activation: Activation::Linear, .. }, output: Shape::Vector(n), .. })
-                if *n == outputs =>
-            {
-                Ok(steps)
+        let is_linear = match &steps[..] {
+            [.., dense, Step { op: Op::LogSumExp { .. }, .. }] | [.., dense] => {
+                matches!(dense.op, Op::Dense { activation: Activation::Linear, .. })
             }
+            [] => false,
+        };
+        match steps.last() {
+            Some(last) if is_linear && last.output == Shape::Vector(outputs) => Ok(steps),
             _ => Err(Error::ModelOutput { labels: self.labels.len(), outputs }),
         }
     }
@@ -310,6 +318,7 @@ pub(crate) mod tests {
             Layer::Conv2d { filters: 1, kernel: 2, stride: 3, padding, activation: Activation::Linear },
             Layer::Residual { layers },
             Layer::GlobalAveragePool2d,
+            Layer::LogSumExp { groups: vec![1, 2] },
         ]);
         spec.unsure = Some([0.125, 0.75]);
         spec.input.mean = [103.939, 1e-7, -0.1];

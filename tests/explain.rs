@@ -50,27 +50,36 @@ fn the_heat_adds_up_to_the_logit() {
     }
 }
 
-/// Under a head with a ReLU in it, the heat is value times derivative: here of the pixels, with finite differences.
+/// Under a head with a ReLU in it, or one that takes kinds together, the heat is value times derivative: here of the pixels,
+/// with finite differences.
 #[test]
 fn the_heat_is_the_derivative_times_the_value() {
-    let layers =
-        vec![Layer::Flatten, dense(9, Activation::Relu), dense(7, Activation::Relu6), dense(2, Activation::Linear)];
-    let spec = spec(4, 3, [layers, vec![dense(3, Activation::Linear)]].concat());
-    let network = network(&spec, &weights(&spec, 2));
-    let input = input(&spec);
-    let (_, heat) = network.explain(&input, |_| 1);
-    let step = 1e-2;
-    for (place, &heat) in heat.values.iter().enumerate() {
-        let slope = |i: usize| {
-            let moved = |by: f32| {
-                let mut moved = input.clone();
-                moved[i] += by;
-                network.forward(&moved)[1]
+    let hidden = vec![Layer::Flatten, dense(9, Activation::Relu), dense(7, Activation::Relu6)];
+    let kinds = |groups: Vec<u32>| vec![dense(groups.iter().sum(), Activation::Linear), Layer::LogSumExp { groups }];
+    let ends = [
+        (3, vec![dense(2, Activation::Linear), dense(3, Activation::Linear)]),
+        (3, kinds(vec![2, 4, 1])),
+        (2, kinds(vec![2, 3])),
+    ];
+    for (labels, end) in ends {
+        let spec = spec(4, labels, [hidden.clone(), end].concat());
+        let network = network(&spec, &weights(&spec, 2));
+        let input = input(&spec);
+        let output = labels - 2;
+        let (_, heat) = network.explain(&input, |_| output);
+        let step = 1e-2;
+        for (place, &heat) in heat.values.iter().enumerate() {
+            let slope = |i: usize| {
+                let moved = |by: f32| {
+                    let mut moved = input.clone();
+                    moved[i] += by;
+                    network.forward(&moved)[output]
+                };
+                (moved(step) - moved(-step)) / (2.0 * step)
             };
-            (moved(step) - moved(-step)) / (2.0 * step)
-        };
-        let expected: f32 = (3 * place..3 * place + 3).map(|i| input[i] * slope(i)).sum();
-        assert!((heat - expected).abs() < 1e-3, "place {place}: {heat}, by differences {expected}");
+            let expected: f32 = (3 * place..3 * place + 3).map(|i| input[i] * slope(i)).sum();
+            assert!((heat - expected).abs() < 1e-3, "place {place}: {heat}, by differences {expected}");
+        }
     }
 }
 

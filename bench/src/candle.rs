@@ -25,6 +25,7 @@ enum Layer {
     Residual(Vec<Self>),
     Mean,
     Flatten,
+    LogSumExp(Vec<usize>),
 }
 
 impl Network {
@@ -93,6 +94,7 @@ fn layers(steps: &[Step], weights: &Weights, fused: bool) -> Result<Vec<Layer>> 
                 layers.extend(activated(*activation));
             }
             Op::Flatten => layers.push(Layer::Flatten),
+            Op::LogSumExp { groups } => layers.push(Layer::LogSumExp(groups.clone())),
             Op::Dropout { .. } => {}
         }
     }
@@ -139,6 +141,15 @@ fn forward(layers: &[Layer], input: &Tensor) -> Result<Tensor> {
             Layer::Residual(layers) => (forward(layers, &x)? + x)?,
             Layer::Mean => x.mean((2, 3))?,
             Layer::Flatten => x.permute((0, 2, 3, 1))?.flatten_from(1)?,
+            Layer::LogSumExp(groups) => {
+                let mut start = 0;
+                let mut sums = Vec::new();
+                for &count in groups {
+                    sums.push(x.narrow(1, start, count)?.log_sum_exp(1)?.unsqueeze(1)?);
+                    start += count;
+                }
+                if let [first, second] = &sums[..] { (first - second)? } else { Tensor::cat(&sums, 1)? }
+            }
         };
     }
     Ok(x)

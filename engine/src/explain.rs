@@ -2,7 +2,7 @@
 
 use fearless_simd::dispatch;
 
-use crate::{Kernel, Network, Picture, run};
+use crate::{Kernel, Network, Picture, log_sum_exp, run};
 
 /// How much each place of the last picture in a network adds to one of the logits: `values` are `[height, width]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +38,7 @@ impl Network {
     /// # Panics
     /// If `input` has another length than [`Network::forward`] wants, or there is no such output.
     pub fn explain(&self, input: &[f32], output: impl FnOnce(&[f32]) -> usize) -> (Vec<f32>, Heat) {
-        let is_head = |kernel: &Kernel| matches!(kernel, Kernel::Mean | Kernel::Dense(_));
+        let is_head = |kernel: &Kernel| matches!(kernel, Kernel::Mean | Kernel::Dense(_) | Kernel::LogSumExp(_));
         let cut = self.layers.iter().position(|layer| is_head(&layer.kernel)).unwrap_or(self.layers.len());
         let (body, head) = self.layers.split_at(cut);
         self.with_buffers(|buffers| {
@@ -57,9 +57,11 @@ impl Network {
             let logits = last.values[..last.layout.channels].to_vec();
             let mut gradient = vec![0.0; logits.len()];
             gradient[output(&logits)] = 1.0;
-            for (layer, output) in head.iter().zip(&outputs).rev() {
+            for (i, layer) in head.iter().enumerate().rev() {
                 gradient = match &layer.kernel {
-                    Kernel::Dense(dense) => dense.gradient(output, gradient),
+                    Kernel::Dense(dense) => dense.gradient(&outputs[i], gradient),
+                    // What reaches it is a dense layer's output.
+                    Kernel::LogSumExp(groups) => log_sum_exp::gradient(groups, &outputs[i - 1].values, &gradient),
                     _ => spread(gradient, &picture),
                 };
             }

@@ -10,6 +10,7 @@ mod dense;
 mod depthwise;
 mod explain;
 mod filters;
+mod log_sum_exp;
 mod picture;
 mod step;
 mod values;
@@ -52,6 +53,7 @@ enum Kernel {
     Residual(Vec<Layer>),
     Mean,
     Dense(Dense),
+    LogSumExp(Vec<usize>),
 }
 
 impl Network {
@@ -182,6 +184,7 @@ impl Builder<'_> {
                 let dense = Dense::new(weights, finish, &output);
                 (Kernel::Dense(dense), Margins::default())
             }
+            Op::LogSumExp { groups } => (Kernel::LogSumExp(groups.clone()), Margins::default()),
             Op::Dropout { .. } | Op::Flatten => unreachable!("nothing is computed there"),
         }
     }
@@ -237,6 +240,10 @@ impl Layer {
                 || dense.forward(simd, input, &mut output),
             ),
             Kernel::Mean => mean(input, &mut output),
+            Kernel::LogSumExp(groups) => {
+                let sums = log_sum_exp::forward(groups, &input.values);
+                output.values[..sums.len()].copy_from_slice(&sums);
+            }
             Kernel::Residual(_) => unreachable!("returned above"),
         }
         watch(self, &output);

@@ -73,6 +73,11 @@ pub enum Op {
         /// What follows the sum.
         activation: Activation,
     },
+    /// Of each group of values, the logarithm of their summed exponentials; of two groups, the first's less the second's.
+    LogSumExp {
+        /// How many values are in each, in their order.
+        groups: Vec<usize>,
+    },
 }
 
 /// The square window of a convolution, and where it stands.
@@ -193,7 +198,11 @@ impl Op {
             Self::Conv2d { parameters, .. }
             | Self::DepthwiseConv2d { parameters, .. }
             | Self::Dense { parameters, .. } => Some(parameters),
-            Self::Residual { .. } | Self::GlobalAveragePool2d | Self::Dropout { .. } | Self::Flatten => None,
+            Self::Residual { .. }
+            | Self::GlobalAveragePool2d
+            | Self::Dropout { .. }
+            | Self::Flatten
+            | Self::LogSumExp { .. } => None,
         }
     }
 }

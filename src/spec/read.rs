@@ -89,6 +89,7 @@ impl FromJson for Layer {
                 "dropout" => Self::Dropout { percent: layer.field("percent")? },
                 "flatten" => Self::Flatten,
                 "dense" => Self::Dense { units: layer.field("units")?, activation: layer.field("activation")? },
+                "log_sum_exp" => Self::LogSumExp { groups: layer.field("groups")? },
                 _ => return Err(format!(".type is `{name}`, which is unknown")),
             })
         })

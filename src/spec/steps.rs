@@ -56,6 +56,10 @@ impl Tally {
                 shape = fuse_pool(steps.last_mut(), shape).map_err(wrong)?;
                 continue;
             }
+            let follows_dense = steps.last().is_some_and(|last| matches!(last.op, Op::Dense { .. }));
+            if matches!(layer, Layer::LogSumExp { .. }) && !follows_dense {
+                return Err(wrong("does not follow a dense layer"));
+            }
             let input = shape;
             let op = if let Layer::Residual { layers } = layer {
                 let steps = self.steps(layers, input)?;
@@ -132,7 +136,16 @@ impl Tally {
                 let parameters = named("dense", &mut self.dense, &[length, units]);
                 (Op::Dense { parameters, activation }, Shape::Vector(units))
             }
-            (Layer::Dense { .. }, Shape::Image { .. }) => {
+            (Layer::LogSumExp { groups }, Shape::Vector(length)) => {
+                let groups: Vec<usize> = groups.iter().map(|&count| count as usize).collect();
+                let sum = groups.iter().try_fold(0_usize, |sum, &count| sum.checked_add(count));
+                if groups.len() < 2 || groups.contains(&0) || sum != Some(length) {
+                    return Err("has groups that are not two or more parts of what reaches it");
+                }
+                let outputs = if groups.len() == 2 { 1 } else { groups.len() };
+                (Op::LogSumExp { groups }, Shape::Vector(outputs))
+            }
+            (Layer::Dense { .. } | Layer::LogSumExp { .. }, Shape::Image { .. }) => {
                 return Err("needs a flatten or a global average pool before it");
             }
             (_, Shape::Vector(_)) => return Err("needs a picture, and a vector reaches it"),

@@ -40,6 +40,16 @@ fn run(steps: &[Step], weights: &Weights, mut x: Tensor) -> Result<Tensor> {
                 let (weight, bias) = load(parameters, weights)?;
                 activate(x.matmul(&weight)?.broadcast_add(&bias)?, *activation)?
             }
+            Op::LogSumExp { groups } => {
+                let starts = groups.iter().scan(0, |end, count| {
+                    *end += count;
+                    Some(*end - count)
+                });
+                let sums =
+                    starts.zip(groups).map(|(start, &count)| x.narrow(1, start, count)?.log_sum_exp(1)?.unsqueeze(1));
+                let sums = sums.collect::<Result<Vec<_>>>()?;
+                if let [first, second] = &sums[..] { (first - second)? } else { Tensor::cat(&sums, 1)? }
+            }
             Op::Flatten => x.permute((0, 2, 3, 1))?.flatten_from(1)?,
             Op::Dropout { .. } => x,
         };
@@ -163,6 +173,11 @@ pub fn networks() -> Vec<(String, Spec)> {
     let [a, b, c, d] = hidden;
     let tail = vec![Layer::Flatten, d, c, b, a, dense(3, Activation::Linear)];
     networks.push(("hidden layers".to_owned(), spec(10, 3, tail)));
+    for groups in [vec![1, 1], vec![2, 9], vec![3, 1, 17]] {
+        let (labels, units) = (groups.len(), groups.iter().sum());
+        let kinds = vec![Layer::Flatten, dense(units, linear), Layer::LogSumExp { groups }];
+        networks.push((format!("{labels} labels of {units} kinds"), spec(9, labels, kinds)));
+    }
     networks.push(("logistic".to_owned(), spec(128, 2, vec![Layer::Flatten, dense(1, Activation::Linear)])));
     networks.push(("classic".to_owned(), classic()));
     networks

@@ -365,6 +365,11 @@ fn specs() -> SpecEdits {
         ("filters that overflow", r#""filters":2"#, s(r#""filters":4294967295"#), "model-cost", "layer 0 of the model file needs more"),
         ("weights of gigabytes", POOL, format!("{},", repeat(r#"{"type":"conv2d","filters":60000,"kernel":1,"activation":"relu"}"#, 2)), "model-cost", "layer 2 of the model file needs more"),
         ("minutes of work", HEAD, replace(&HEAD.replace("size\":4", "size\":256"), CONV_HEAD, &format!("{CONV}{}", CONV_HEAD.replace("2,", "512,").replace('3', "33"))), "model-cost", "layer 1 of the model file needs more"),
+        ("groups of nothing", DENSE, s(r#"{"type":"dense","units":1,"activation":"linear"},{"type":"log_sum_exp","groups":[]}"#), "model-layer", "layer 4 of the model file has groups that are not"),
+        ("an empty group", DENSE, format!(r#"{DENSE},{{"type":"log_sum_exp","groups":[1,0]}}"#), "model-layer", "layer 4 of the model file has groups that are not"),
+        ("groups of more than there is", DENSE, format!(r#"{DENSE},{{"type":"log_sum_exp","groups":[1,1]}}"#), "model-layer", "layer 4 of the model file has groups that are not"),
+        ("groups of a picture", DENSE, format!(r#"{{"type":"log_sum_exp","groups":[1,1]}},{DENSE}"#), "model-layer", "layer 3 of the model file does not follow a dense layer"),
+        ("groups of negative numbers", DENSE, format!(r#"{DENSE},{{"type":"log_sum_exp","groups":[2,-1]}}"#), "model-spec", "(architecture[4].groups[1] is no whole number)"),
         ("ReLU at the end", r#""linear""#, s(r#""relu""#), "model-output", "has 2 labels, so its last layer must be a linear dense one with 1 units"),
     ]
 }

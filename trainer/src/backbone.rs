@@ -19,7 +19,7 @@ pub fn load(path: &Path, preset: Preset, spec: &Spec) -> Result<Tensors> {
     let names = preset.timm_names();
     ensure!(
         !names.is_empty(),
-        "--backbone: the preset {} has no weights to begin with; lite0 and lite1 have",
+        "--backbone: the preset {} has no weights to begin with; lite0, lite1, lite1-short and tiny have",
         preset.name()
     );
     let file = candle_core::safetensors::load(path, &Device::Cpu)

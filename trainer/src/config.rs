@@ -29,7 +29,7 @@ pub enum Schedule {
 #[group(id = "recipe", multiple = true, args = [
     "data", "preset", "seed", "positive", "validation_fraction", "batch_size", "steps_per_epoch", "epochs",
     "desired_accuracy", "patience", "optimizer", "learning_rate", "schedule", "warmup_epochs", "momentum", "weight_decay",
-    "layer_decay", "ema", "balance", "adversarial", "label_smoothing", "size", "detail", "backbone", "frozen_layers", "teacher",
+    "layer_decay", "ema", "balance", "adversarial", "label_smoothing", "size", "detail", "backbone", "kinds", "frozen_layers", "teacher",
     "distillation", "threshold_rule", "date", "rotation_range", "shear_range",
     "zoom_range", "horizontal_flip", "random_crop", "color_jitter", "random_erasing",
 ])]
@@ -37,7 +37,7 @@ pub enum Schedule {
 pub struct Config {
     /// Folder with training/LABEL/… and validation/LABEL/… (or LABEL/… alone, which is split)
     pub data: PathBuf,
-    /// The network; lite0 and lite1 have defaults of their own for what is not said (trainer/recipes)
+    /// The network; those of the lite family have defaults of their own for what is not said (trainer/recipes)
     #[arg(long, value_enum, default_value = "classic")]
     pub preset: Preset,
     /// Where all randomness comes from: on one kind of machine, the same seed, data and version give the same model file
@@ -115,6 +115,12 @@ pub struct Config {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backbone: Option<PathBuf>,
+    /// Let the last layer, where it is fitted to the photos first, tell apart the kinds of each label of which there are at
+    /// least so many training photos, and not only the labels: the folders below the label's, or the files' names up to the
+    /// first `_`, as in `nothusky/malamute_12.jpg`. The answers stay the labels. 0 knows no kinds
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[serde(default)]
+    pub kinds: usize,
     /// How many of the first layers with weights stay as the backbone has them
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub frozen_layers: usize,
@@ -228,6 +234,7 @@ impl Config {
             Input::MAX_SIZE
         );
         ensure!(self.backbone.is_some() || self.frozen_layers == 0, "--frozen-layers works with --backbone only");
+        ensure!(self.backbone.is_some() || self.kinds == 0, "--kinds works with --backbone only");
         let Augmentation { rotation_range, shear_range, zoom_range, random_crop, color_jitter, random_erasing, .. } =
             self.augmentation;
         ensure!(random_crop > 0.0 && random_crop <= 1.0, "--random-crop must be above 0 and at most 1");

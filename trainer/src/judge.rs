@@ -89,8 +89,8 @@ pub fn judged(photos: &[Photo], labels: &[String]) -> Judged<Vec<f32>> {
     }
 }
 
-/// See [`Photo::group`].
-fn group(label: &str, below: &Path) -> String {
+/// See [`Photo::group`]; `below` is the photo's path below its label's folder.
+pub fn group(label: &str, below: &Path) -> String {
     let below: Vec<_> = below.iter().map(|name| name.to_string_lossy()).collect();
     match &below[..] {
         [sub_folder, _, ..] => sub_folder.to_string(),

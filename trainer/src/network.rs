@@ -15,7 +15,8 @@ use husky::spec::{Activation, Op, Parameters, Spec, Step, Window};
 use rand::RngExt;
 
 use crate::ops::{
-    BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, DropoutKey, GlobalAveragePool2d, Pointwise, Statistics,
+    BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, DropoutKey, GlobalAveragePool2d, LogSumExp, Pointwise,
+    Statistics,
 };
 use crate::random::{self, Stream};
 use names::{Names, is_normed, layers};
@@ -141,9 +142,9 @@ impl Network {
         &self.buffers
     }
 
-    /// Weight and bias of the last layer.
+    /// Weight and bias of the last layer that has any.
     pub fn last_layer(&self) -> Option<[&Var; 2]> {
-        let last = self.steps.last()?.parameters().pop()?;
+        let last = self.steps[self.last()].parameters().pop()?;
         Some([self.parameters.get(&last.weight_name())?, self.parameters.get(&last.bias_name())?])
     }
 
@@ -189,7 +190,17 @@ impl Network {
 
     /// What the last layer is fed for `input` `[batch, size, size, 3]`: `[batch, features]`.
     pub fn features(&self, input: &Tensor) -> Result<Tensor> {
-        self.run(&self.steps[..self.steps.len() - 1], input.clone(), &mut Pass::new(None))
+        self.run(&self.steps[..self.last()], input.clone(), &mut Pass::new(None))
+    }
+
+    /// The logits `[batch, outputs]` that come of the last layer's outputs.
+    pub fn logits(&self, outputs: &Tensor) -> Result<Tensor> {
+        self.run(&self.steps[self.last() + 1..], outputs.clone(), &mut Pass::new(None))
+    }
+
+    /// The place of the last step with weights: the last one, or that before the one that takes kinds together.
+    fn last(&self) -> usize {
+        self.steps.iter().rposition(|step| !step.parameters().is_empty()).unwrap_or_default()
     }
 
     /// The training pass over a batch, there and back: with dropout, normed by the batch, whose statistics move the
@@ -255,6 +266,7 @@ impl Network {
                     let weight = self.tensor(&parameters.weight_name());
                     pass.three(Dense::new(*activation), x, weight, self.tensor(&parameters.bias_name()))?
                 }
+                Op::LogSumExp { groups } => pass.one(LogSumExp { groups: groups.clone() }, x)?,
                 Op::Flatten => pass.flatten(x)?,
                 Op::Dropout { rate } => match pass.dropout(*rate) {
                     None => x,

@@ -3,7 +3,7 @@
 mod efficientnet_lite;
 
 use clap::ValueEnum;
-use efficientnet_lite::{LITE0, LITE1, TINY, layers, timm_names};
+use efficientnet_lite::{LITE0, LITE1, LITE1_SHORT, TINY, layers, timm_names};
 use husky::Spec;
 use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ pub enum Preset {
     Lite0,
     /// EfficientNet-Lite1, likewise: a quarter larger, half as much work again
     Lite1,
+    /// Lite1 without its last two convolutions, which have a fifth of its weights and serve ImageNet's thousand labels
+    Lite1Short,
     /// The first two thirds of EfficientNet-Lite0 on 128x128 pixels, for a model that loads at once
     Tiny,
     /// A residual network for weights of its own, with twice the work of the article's and a third of its weights
@@ -36,6 +38,7 @@ impl Preset {
             Self::Logistic => "logistic",
             Self::Lite0 => "lite0",
             Self::Lite1 => "lite1",
+            Self::Lite1Short => "lite1-short",
             Self::Tiny => "tiny",
             Self::Compact => "compact",
             Self::Quick => "quick",
@@ -60,6 +63,7 @@ impl Preset {
             Self::Logistic => vec![Layer::Flatten, output],
             Self::Lite0 => [layers(LITE0), vec![Layer::Dropout { percent: 20 }, output]].concat(),
             Self::Lite1 => [layers(LITE1), vec![Layer::Dropout { percent: 20 }, output]].concat(),
+            Self::Lite1Short => [layers(LITE1_SHORT), vec![Layer::Dropout { percent: 20 }, output]].concat(),
             Self::Tiny => [layers(TINY), vec![Layer::Dropout { percent: 20 }, output]].concat(),
             Self::Compact => [residual_layers(), vec![Layer::Dropout { percent: 20 }, output]].concat(),
             Self::Quick => {
@@ -75,6 +79,7 @@ impl Preset {
         match self {
             Self::Lite0 => timm_names(LITE0),
             Self::Lite1 => timm_names(LITE1),
+            Self::Lite1Short => timm_names(LITE1_SHORT),
             Self::Tiny => timm_names(TINY),
             Self::Classic | Self::Logistic | Self::Compact | Self::Quick => Vec::new(),
         }
@@ -83,7 +88,7 @@ impl Preset {
     /// The knobs that differ from the article's, and their values, as in a run's `config.toml`.
     pub fn recipe(self) -> Vec<(String, String)> {
         let text = match self {
-            Self::Lite0 | Self::Lite1 => include_str!("../recipes/lite.toml"),
+            Self::Lite0 | Self::Lite1 | Self::Lite1Short => include_str!("../recipes/lite.toml"),
             Self::Tiny => include_str!("../recipes/tiny.toml"),
             Self::Compact => include_str!("../recipes/compact.toml"),
             Self::Classic | Self::Logistic | Self::Quick => "",
@@ -127,10 +132,19 @@ impl Preset {
             Self::Classic | Self::Logistic => (128, 0.0, 1.0 / 255.0),
             Self::Quick => (32, 0.0, 1.0 / 255.0),
             Self::Lite0 => (224, 127.0, 1.0 / 128.0),
-            Self::Lite1 => (240, 127.0, 1.0 / 128.0),
+            Self::Lite1 | Self::Lite1Short => (240, 127.0, 1.0 / 128.0),
             Self::Tiny | Self::Compact => (128, 127.0, 1.0 / 128.0),
         };
         Input { size, mean: [mean; 3], scale: [scale; 3], resize: Resize::StretchTriangle }
+    }
+}
+
+/// Lets the last layer of `architecture` tell so many kinds of each label apart, and take those of a label together.
+pub fn with_kinds(architecture: &mut Architecture, kinds: &[usize]) {
+    if let Some(Layer::Dense { units, .. }) = architecture.0.last_mut() {
+        *units = kinds.iter().sum::<usize>() as u32;
+        let groups = kinds.iter().map(|&count| count as u32).collect();
+        architecture.0.push(Layer::LogSumExp { groups });
     }
 }
 
@@ -178,6 +192,14 @@ mod tests {
         assert_eq!(convolutions.len(), Preset::Lite0.timm_names().len() + 1);
         // timm's 4,652,008, less the 1,281,000 of its head of 1,000 labels and, folded, a factor for each of 21,008 channels.
         assert_eq!(parameters(Preset::Lite0, 2), 4_652_008 - 1_281_000 - 21_008 + 1281);
+    }
+
+    #[test]
+    fn lite1_short_is_lite1_without_its_end() {
+        let end = 1152 * 320 + 320 + 320 * 1280 + 1280 + 1280 + 1;
+        assert_eq!(parameters(Preset::Lite1Short, 2), parameters(Preset::Lite1, 2) - end + 1152 + 1);
+        let names = Preset::Lite1.timm_names();
+        assert_eq!(Preset::Lite1Short.timm_names(), names[..names.len() - 2]);
     }
 
     #[test]

@@ -77,6 +77,7 @@ fn type_and_name(layer: &Layer, until: &[Layer]) -> String {
         Layer::Dropout { .. } => ("dropout", "Dropout"),
         Layer::Flatten => ("flatten", "Flatten"),
         Layer::Dense { .. } => ("dense", "Dense"),
+        Layer::LogSumExp { .. } => ("log_sum_exp", "LogSumExp"),
     };
     let (name, type_name) = of(layer);
     let number = until.iter().filter(|other| of(other) == (name, type_name)).count();

@@ -11,8 +11,8 @@ use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, R
 use rand::{RngExt, SeedableRng};
 use trainer::network::{Frozen, Gradients, Network};
 use trainer::ops::{
-    BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, Dropout, DropoutKey, GlobalAveragePool2d, Pointwise,
-    Statistics, one_hot,
+    BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, Dropout, DropoutKey, GlobalAveragePool2d, LogSumExp,
+    Pointwise, Statistics, one_hot,
 };
 use trainer::presets::Preset;
 
@@ -214,6 +214,25 @@ fn global_average_pool2d() {
     check(&[&x], || Ok(weighted_sum(&x.apply_op1(GlobalAveragePool2d)?)));
     let (ours, theirs) = (x.apply_op1(GlobalAveragePool2d).unwrap(), x.mean((1, 2)).unwrap());
     assert!((ours - theirs).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap() < 1e-12);
+}
+
+#[test]
+fn log_sum_exp() {
+    let x = random(1, &[3, 6]);
+    for groups in [vec![2, 4], vec![1, 5], vec![1, 2, 3], vec![1; 6]] {
+        let op = || LogSumExp { groups: groups.clone() };
+        check(&[&x], || Ok(weighted_sum(&x.apply_op1(op())?)));
+        let y = x.apply_op1(op()).unwrap().to_vec2::<f64>().unwrap();
+        for (x, y) in x.to_vec2::<f64>().unwrap().iter().zip(y) {
+            let first = x[..groups[0]].iter().map(|x| x.exp()).sum::<f64>();
+            let rest = if groups.len() == 2 { x[groups[0]..].iter().map(|x| x.exp()).sum() } else { 1.0 };
+            assert!((y[0] - (first / rest).ln()).abs() < 1e-12, "{groups:?}");
+        }
+    }
+    let large =
+        (x.as_tensor() * 1e4).unwrap().apply_op1(LogSumExp { groups: vec![3, 3] }).unwrap().to_vec2::<f64>().unwrap();
+    assert!(large.iter().flatten().all(|y| y.is_finite()));
+    assert!(random(1, &[3, 6]).apply_op1(LogSumExp { groups: vec![2, 3] }).is_err());
 }
 
 #[test]

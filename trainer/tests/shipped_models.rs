@@ -19,7 +19,12 @@ struct Record {
 }
 
 const RECORDS: [Record; 3] = [
-    Record { name: "husky", logits: [-7.7483, -7.4236, -7.6671, -8.4477], roc_auc: 0.9925, balanced_accuracy: 0.9443 },
+    Record {
+        name: "husky",
+        logits: [-10.4790, -11.9532, -12.5786, -12.9736],
+        roc_auc: 0.9927,
+        balanced_accuracy: 0.9763,
+    },
     Record { name: "tiny", logits: [-6.9513, -6.7827, -5.5005, -4.5182], roc_auc: 0.9714, balanced_accuracy: 0.8610 },
     Record {
         name: "classic",

@@ -10,9 +10,12 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use candle_core::Tensor;
-use husky::spec::Step;
+use husky::spec::{Layer, Step};
 use tempfile::TempDir;
 use trainer::backbone;
+use trainer::dataset::{self, Dataset};
+use trainer::kinds::Kinds;
+use trainer::model_file;
 use trainer::network::{Network, Tensors};
 use trainer::presets::Preset;
 
@@ -133,6 +136,51 @@ fn a_head_is_fitted_first_and_layers_that_are_frozen_stay() {
     }
     let error = fail(folder, &[&LITE0[..], &["--frozen-layers", "50", "--out", "none"]].concat());
     assert!(error.contains("the last one must learn"), "{error}");
+}
+
+/// Names a label's drawings as two kinds, every third as the first.
+fn name_kinds(label: &Path, kinds: [&str; 2]) {
+    for (i, file) in fs::read_dir(label).unwrap().map(|file| file.unwrap().path()).enumerate() {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        fs::rename(&file, label.join(format!("{}_{name}", kinds[usize::from(i % 3 > 0)]))).unwrap();
+    }
+}
+
+#[test]
+fn a_last_layer_that_learns_kinds_answers_with_labels() {
+    let folder = folder();
+    let folder = folder.path();
+    name_kinds(&folder.join("data/training/stripes"), ["wide", "narrow"]);
+    let options = dataset::Options { seed: 1, validation_fraction: 0.2, positive: None, detail: None };
+    let data = Dataset::open(&folder.join("data"), 32, &options).unwrap();
+    let kinds = |least| Kinds::of(&data.training, &data.labels, least);
+    assert_eq!(kinds(5).counts, [1, 2]);
+    for (photo, kind) in data.training.photos().iter().zip(kinds(5).of) {
+        assert_eq!(kind, if photo.label == 0 { 0 } else { 1 + usize::from(photo.path.contains("wide_")) }, "{photo:?}");
+    }
+    // Of one there are 14 and of the other 26; what is rare is a kind of its own.
+    assert_eq!((kinds(20).counts, kinds(27).counts, kinds(1).of == kinds(20).of), (vec![1, 2], vec![1, 1], false));
+
+    let arguments = [&LITE0[..], &["--epochs", "0", "--out"]].concat();
+    succeed(folder, &[&arguments[..], &["kinds", "--kinds", "5"]].concat());
+    let classifier = model_file::load(&folder.join("kinds/model.safetensors")).unwrap();
+    assert_eq!(classifier.spec().labels, ["disc", "stripes"]);
+    assert_eq!(classifier.spec().architecture.0.last(), Some(&Layer::LogSumExp { groups: vec![1, 2] }));
+    let metrics = fs::read_to_string(folder.join("kinds/metrics.csv")).unwrap();
+    let loss: f64 = metrics.lines().nth(1).unwrap().split(',').nth(1).unwrap().parse().unwrap();
+    assert!(loss < 0.6, "{metrics}");
+    // What is learnt from there on goes through the kinds, too.
+    succeed(
+        folder,
+        &[&LITE0[..], &["--kinds", "5", "--epochs", "1", "--steps-per-epoch", "2", "--out", "tuned"]].concat(),
+    );
+    // Without several kinds nothing is to be taken together.
+    succeed(folder, &[&arguments[..], &["none", "--kinds", "27"]].concat());
+    succeed(folder, &[&arguments[..], &["labels"]].concat());
+    let model = |run: &str| fs::read(folder.join(run).join("model.safetensors")).unwrap();
+    assert!(model("none") == model("labels"));
+    let error = fail(folder, &["train", "data", "--kinds", "5", "--out", "no"]);
+    assert!(error.contains("--kinds works with --backbone only"), "{error}");
 }
 
 /// Runs `husky` and interrupts it as soon as `file` is there; whether that stopped it before its end.

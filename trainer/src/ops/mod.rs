@@ -12,6 +12,7 @@ mod dense;
 mod depthwise;
 mod dropout;
 mod gemm;
+mod log_sum_exp;
 mod loss;
 mod pointwise;
 mod simd;
@@ -22,6 +23,7 @@ pub use conv::Conv2d;
 pub use dense::Dense;
 pub use depthwise::DepthwiseConv2d;
 pub use dropout::{Dropout, DropoutKey};
+pub use log_sum_exp::LogSumExp;
 pub use loss::{CrossEntropy, one_hot};
 pub use pointwise::Pointwise;
 

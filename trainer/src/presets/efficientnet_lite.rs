@@ -31,12 +31,15 @@ const STAGES: [Stage; 7] = [
 pub(super) struct Lite {
     /// How many blocks each stage has.
     repeats: [u32; 7],
-    /// Channels of the last convolution.
+    /// Channels of the last convolution; 0 ends the network before the last block narrows, with the many channels that the
+    /// head would make anew.
     head: u32,
 }
 
 pub(super) const LITE0: Lite = Lite { repeats: [1, 2, 2, 3, 3, 4, 1], head: HEAD };
 pub(super) const LITE1: Lite = Lite { repeats: [1, 3, 3, 4, 4, 5, 1], head: HEAD };
+/// Lite1 up to its last depthwise convolution.
+pub(super) const LITE1_SHORT: Lite = Lite { head: 0, ..LITE1 };
 /// Lite0 without its last two stages, which have four fifths of the weights, under a smaller head of its own.
 pub(super) const TINY: Lite = Lite { repeats: [1, 2, 2, 3, 3, 0, 0], head: 512 };
 const STEM: u32 = 32;
@@ -67,7 +70,11 @@ pub(super) fn layers(Lite { repeats, head }: Lite) -> Vec<Layer> {
             input = channels;
         }
     }
-    layers.extend([conv(head, 1, 1, Activation::Relu6), Layer::GlobalAveragePool2d]);
+    match head {
+        0 => drop(layers.pop()),
+        _ => layers.push(conv(head, 1, 1, Activation::Relu6)),
+    }
+    layers.push(Layer::GlobalAveragePool2d);
     layers
 }
 
@@ -91,8 +98,10 @@ pub(super) fn timm_names(Lite { repeats, head }: Lite) -> Vec<[String; 2]> {
             }));
         }
     }
-    if head == HEAD {
-        names.push(["conv_head".to_owned(), "bn2".to_owned()]);
+    match head {
+        0 => drop(names.pop()),
+        HEAD => names.push(["conv_head".to_owned(), "bn2".to_owned()]),
+        _ => {}
     }
     names
 }

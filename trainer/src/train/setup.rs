@@ -13,10 +13,13 @@ use super::{Run, count_correct};
 use crate::callback::{Callback, Curves, EarlyStopping, Metrics};
 use crate::checkpoint::{self, State};
 use crate::config::Config;
+use crate::dataset::Dataset;
 use crate::files::{self, csv_bytes, write_atomically};
+use crate::kinds::Kinds;
 use crate::loader::{self, Loader};
 use crate::network::{Frozen, Network};
 use crate::optimizer::Optimizer;
+use crate::presets::with_kinds;
 use crate::tensorboard::TensorBoard;
 use crate::{backbone, head, model_file};
 
@@ -101,6 +104,9 @@ impl Run {
             config.steps_per_epoch = data.training.len().div_ceil(config.batch_size) as u32;
         }
         let mut spec = config.preset.spec(data.labels.clone(), config.size);
+        if let Some(kinds) = kinds(&config, &data) {
+            with_kinds(&mut spec.architecture, &kinds.counts);
+        }
         spec.provenance = Provenance {
             version: env!("CARGO_PKG_VERSION").into(),
             date: config.date.clone(),
@@ -139,7 +145,8 @@ impl Run {
 
     /// What precedes the first step.
     fn begin(&mut self) -> Result<()> {
-        let fit = || head::fit(&self.network, &self.data.training, &self.loader);
+        let kinds = kinds(&self.state.config, &self.data);
+        let fit = || head::fit(&self.network, &self.data.training, &self.loader, kinds.as_ref());
         let fit = self.state.config.backbone.is_some().then(fit).transpose()?;
         self.average = self.averaged()?;
         // The backbone with a fitted last layer is epoch 0: what the others have to be better than.
@@ -165,6 +172,12 @@ impl Run {
         }
         write_atomically(&report, &csv_bytes(&["file", "reason"], skipped)?)
     }
+}
+
+/// The kinds that the last layer learns, where the recipe wants it to and a label has several.
+fn kinds(config: &Config, data: &Dataset) -> Option<Kinds> {
+    let kinds = (config.kinds > 0).then(|| Kinds::of(&data.training, &data.labels, config.kinds));
+    kinds.filter(|kinds| kinds.counts.iter().any(|&count| count > 1))
 }
 
 /// The model at `path`, which has to know the same labels.

@@ -13,6 +13,8 @@ const UNSAFE: &[&str] = &["trainer/src/ops/gemm.rs", "tests/resize.rs"];
 /// Pictures that are drawn, not taken: no photo is in the repository.
 const PICTURES: &[&str] = &[
     "docs/activations.png",
+    "docs/attack.png",
+    "docs/audit.png",
     "docs/explain.png",
     "docs/explore.png",
     "tests/fixtures/cmyk.jpg",

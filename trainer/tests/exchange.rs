@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{mixed_model, small_classic, waves};
+use common::{kinds_model, mixed_model, small_classic, waves};
 use husky::weights::{self, Precision};
 use husky::{Classifier, Spec, Weights};
 use rten::{Model, NodeId, ValueOrView};
@@ -64,7 +64,7 @@ fn assert_close(a: &[Vec<f32>], b: &[Vec<f32>], limit: f32) {
 
 #[test]
 fn onnx_is_computed_alike_by_rten() {
-    for model in [mixed_model(), small_classic()] {
+    for model in [mixed_model(), small_classic(), kinds_model()] {
         let folder = folder(&model);
         succeed(folder.path(), &["export", "model.safetensors", "--format", "onnx", "--out", "model.onnx"]);
         let peer = Model::load(fs::read(folder.path().join("model.onnx")).unwrap()).unwrap();
@@ -208,4 +208,8 @@ fn what_the_format_cannot_say_is_refused() {
     let error = fail(folder.path(), &["export", "model.safetensors", "--format", "keras", "--out", "model.h5"]);
     assert!(error.contains("model.safetensors") && error.contains("take onnx"), "{error}");
     assert!(!folder.path().join("model.h5").exists());
+
+    let folder = self::folder(&kinds_model());
+    let error = fail(folder.path(), &["export", "model.safetensors", "--format", "tfjs", "--out", "model"]);
+    assert!(error.contains("from kinds") && error.contains("take onnx"), "{error}");
 }

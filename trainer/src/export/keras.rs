@@ -24,7 +24,7 @@ pub struct KerasLayer {
 /// All layers, from pixels in 0 to 255 to probabilities; of two labels, that of the first.
 ///
 /// # Errors
-/// The colours are normalised each in its own way, which Keras' `Rescaling` does not do everywhere.
+/// The colours are normalised each in its own way, which Keras' `Rescaling` does not do everywhere, or labels are made of kinds.
 pub fn layers(spec: &Spec, weights: &Weights) -> Result<Vec<KerasLayer>> {
     let husky::spec::Input { size, mean, scale, .. } = spec.input;
     if mean != [mean[0]; 3] || scale != [scale[0]; 3] {
@@ -40,7 +40,7 @@ pub fn layers(spec: &Spec, weights: &Weights) -> Result<Vec<KerasLayer>> {
         weights: vec![],
     });
     builder.add("Rescaling", json!({"scale": scale[0], "offset": -mean[0] * scale[0]}));
-    builder.layers_of(&spec.architecture.0);
+    builder.layers_of(&spec.architecture.0)?;
     if let Some(last) = builder.layers.last_mut() {
         let function = if spec.labels.len() == 2 { "sigmoid" } else { "softmax" };
         last.config["activation"] = function.into();
@@ -59,7 +59,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn layers_of(&mut self, layers: &[Layer]) {
+    fn layers_of(&mut self, layers: &[Layer]) -> Result<()> {
         for layer in layers {
             match layer {
                 Layer::Conv2d { filters, kernel, stride, padding, activation } => {
@@ -77,7 +77,7 @@ impl Builder<'_> {
                 }
                 Layer::Residual { layers } => {
                     let before = self.last();
-                    self.layers_of(layers);
+                    self.layers_of(layers)?;
                     self.add("Add", json!({}));
                     if let Some(add) = self.layers.last_mut() {
                         add.inputs.insert(0, before);
@@ -93,8 +93,12 @@ impl Builder<'_> {
                 }
                 Layer::Dropout { percent } => self.add("Dropout", json!({"rate": f64::from(*percent) / 100.0})),
                 Layer::Flatten => self.add("Flatten", json!({"data_format": "channels_last"})),
+                Layer::LogSumExp { .. } => {
+                    bail!("its labels are taken together from kinds, for which this format has no layer: take onnx")
+                }
             }
         }
+        Ok(())
     }
 
     /// Adds a layer under the name of its weights in the model file.

@@ -131,6 +131,8 @@ struct Dimension {
 
 /// `TensorProto.DataType.FLOAT`.
 const FLOAT: i32 = 1;
+/// `TensorProto.DataType.INT64`.
+const INT64: i32 = 7;
 /// `AttributeProto.AttributeType.INT`.
 const INT: i32 = 2;
 /// `AttributeProto.AttributeType.INTS`.
@@ -256,6 +258,7 @@ impl Builder<'_> {
                     self.activate(x, *activation)
                 }
                 Op::Dropout { .. } => x,
+                Op::LogSumExp { groups } => self.log_sum_exp(x, groups),
             };
         }
         x
@@ -281,6 +284,26 @@ impl Builder<'_> {
         self.node("Conv", &[x, weight, bias], attributes)
     }
 
+    /// In the operators that every runtime has, less the largest value first, so that no exponential is infinite.
+    fn log_sum_exp(&mut self, x: String, groups: &[usize]) -> String {
+        let axis = self.integers("axis", &[1]);
+        let mut start = 0;
+        let mut sums = Vec::new();
+        for &count in groups {
+            let ends = [start, start + count].map(|end| self.integers(&format!("kind_{end}"), &[end as i64]));
+            start += count;
+            let [from, to] = ends;
+            let group = self.node("Slice", &[x.clone(), from, to, axis.clone()], vec![]);
+            let largest = self.node("ReduceMax", std::slice::from_ref(&group), vec![ints("axes", &[1])]);
+            let rest = self.node("Sub", &[group, largest.clone()], vec![]);
+            let rest = self.node("Exp", &[rest], vec![]);
+            let rest = self.node("ReduceSum", &[rest, axis.clone()], vec![]);
+            let rest = self.node("Log", &[rest], vec![]);
+            sums.push(self.node("Add", &[largest, rest], vec![]));
+        }
+        if sums.len() == 2 { self.node("Sub", &sums, vec![]) } else { self.node("Concat", &sums, vec![int("axis", 1)]) }
+    }
+
     fn bias(&mut self, parameters: &Parameters) -> String {
         let name = parameters.bias_name();
         self.constant(&name, &[parameters.bias_len()], self.weights.get(&name))
@@ -291,10 +314,7 @@ impl Builder<'_> {
             Activation::Linear => x,
             Activation::Relu => self.node("Relu", &[x], vec![]),
             Activation::Relu6 => {
-                let limits = [("zero", 0.0), ("six", 6.0)].map(|(name, value)| {
-                    let is_there = self.initializers.iter().any(|tensor| tensor.name == name);
-                    if is_there { name.to_owned() } else { self.constant(name, &[], &[value]) }
-                });
+                let limits = [("zero", 0.0), ("six", 6.0)].map(|(name, value)| self.constant(name, &[], &[value]));
                 self.node("Clip", &[&[x], &limits[..]].concat(), vec![])
             }
         }
@@ -309,8 +329,20 @@ impl Builder<'_> {
     }
 
     fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
-        let dims = shape.iter().map(|&length| length as i64).collect();
-        self.initializers.push(Tensor { dims, data_type: FLOAT, name: name.to_owned(), raw_data: bytes(values) });
+        self.initializer(name, shape, FLOAT, bytes(values))
+    }
+
+    fn integers(&mut self, name: &str, values: &[i64]) -> String {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.initializer(name, &[values.len()], INT64, bytes)
+    }
+
+    /// Adds a constant, unless it is there.
+    fn initializer(&mut self, name: &str, shape: &[usize], data_type: i32, raw_data: Vec<u8>) -> String {
+        if self.initializers.iter().all(|tensor| tensor.name != name) {
+            let dims = shape.iter().map(|&length| length as i64).collect();
+            self.initializers.push(Tensor { dims, data_type, name: name.to_owned(), raw_data });
+        }
         name.to_owned()
     }
 

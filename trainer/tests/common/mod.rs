@@ -108,6 +108,24 @@ pub fn mixed_model() -> (Spec, Weights) {
     (spec, weights)
 }
 
+/// A model whose two labels are made of five kinds.
+pub fn kinds_model() -> (Spec, Weights) {
+    let (mixed, _) = mixed_model();
+    let spec = Spec {
+        name: "kinds".to_owned(),
+        architecture: Architecture(vec![
+            Layer::Conv2d { filters: 8, kernel: 3, stride: 2, padding: Same, activation: Relu6 },
+            Layer::GlobalAveragePool2d,
+            Layer::Dense { units: 5, activation: Linear },
+            Layer::LogSumExp { groups: vec![2, 3] },
+        ]),
+        labels: ["husky", "nothusky"].map(str::to_owned).to_vec(),
+        ..mixed
+    };
+    let weights = weights(&spec, 4);
+    (spec, weights)
+}
+
 /// The article's kind of network with a few filters, for two labels and pictures of 22x22 pixels.
 pub fn small_classic() -> (Spec, Weights) {
     let block = |filters| {

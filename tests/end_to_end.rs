@@ -81,15 +81,16 @@ fn a_chosen_photo_gets_its_answer_and_nothing_is_asked_of_the_network() {
         browser.read("$('announcement').textContent"),
         "2 photos: 1\u{a0}×\u{a0}Husky, 1\u{a0}×\u{a0}Not a husky"
     );
-    // The first photo file brings the decoders, which the camera does without, and then nothing is asked for.
-    let after = server.requests();
-    assert_eq!(after[before.len()..], ["GET /husky_decoder_bg.wasm"], "classifying asked the network for something");
+    // The first photo file of a kind brings its decoder, which the camera does without, and then nothing is asked for.
+    let asked_for = || server.requests()[before.len()..].to_vec();
+    let decoders = ["GET /husky_jpeg_bg.wasm", "GET /husky_png_bg.wasm", "GET /husky_decoder_bg.wasm"];
+    assert_eq!(asked_for(), decoders[..2], "classifying asked the network for something");
     browser.choose("files", &[photos.picture("dawn.webp", 200)]);
     browser.until("it is judged", "window.results.length === 3");
     browser.choose("files", &[photos.picture("dusk.png", 128)]);
     browser.until("it says that it is not sure", "cards()[3].innerText.startsWith('Not sure')");
     assert_eq!(browser.read("results.map((result) => result.unsure)"), json!([false, false, false, true]));
-    assert_eq!(server.requests(), after, "classifying asked the network for something");
+    assert_eq!(asked_for(), decoders, "classifying asked the network for something");
     no_violations(&browser);
 }
 

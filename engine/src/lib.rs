@@ -10,6 +10,7 @@ mod dense;
 mod depthwise;
 mod explain;
 mod filters;
+mod hash;
 mod picture;
 mod step;
 mod values;
@@ -28,6 +29,7 @@ use picture::{Buffers, Layout, Margins, Picture};
 use winograd::Winograd;
 
 pub use explain::{FeatureMaps, Heat};
+pub use hash::blake3;
 pub use step::{Activation, Op, Padding, Parameters, Shape, Step, Window};
 pub use values::{are_finite, from_halves, from_integers, normalize, normalize_pixel, over_white};
 

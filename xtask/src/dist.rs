@@ -26,8 +26,13 @@ const VERSION: &str = "{{VERSION}}";
 const PAGE: Build = Build { package: "husky-module", features: &["page"], relaxed_simd: false };
 /// The same with fused multiply-adds, for browsers that have them. `www/husky-module.js` chooses.
 const RELAXED: Build = Build { relaxed_simd: true, ..PAGE };
-/// What the worker downloads with the first photo file.
+/// What the worker downloads with the first photo file of a rare kind: all decoders, and colour profiles.
 const DECODER: Build = Build { features: &["decode"], ..PAGE };
+/// What it downloads with the first of the usual ones. The script is [`DECODER`]'s.
+const PARTS: [(Build, &str); 2] = [
+    (Build { features: &["jpeg"], ..PAGE }, "husky_jpeg_bg.wasm"),
+    (Build { features: &["png"], ..PAGE }, "husky_png_bg.wasm"),
+];
 
 /// The files of a site by path, `/` between folders.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -68,14 +73,14 @@ pub fn build(out: &Path) -> Result<()> {
     let site = stage.path().join("new");
     let target = target_folder()?;
     bind(&PAGE.compile(&target)?, "husky", &site)?;
+    let beside = stage.path().join("beside");
+    bind(&RELAXED.compile(&target)?, "husky", &beside)?;
+    take_module(&beside, "husky", &site, "husky_relaxed_bg.wasm")?;
     bind(&DECODER.compile(&target)?, "husky_decoder", &site)?;
-    let relaxed = stage.path().join("relaxed");
-    bind(&RELAXED.compile(&target)?, "husky", &relaxed)?;
-    ensure!(
-        fs::read(relaxed.join("husky.js"))? == fs::read(site.join("husky.js"))?,
-        "the builds with and without relaxed SIMD need different JavaScript, and the page loads one"
-    );
-    fs::rename(relaxed.join("husky_bg.wasm"), site.join("husky_relaxed_bg.wasm"))?;
+    for (build, module) in PARTS {
+        bind(&build.compile(&target)?, "husky_decoder", &beside)?;
+        take_module(&beside, "husky_decoder", &site, module)?;
+    }
     copy(&root().join("www"), &site)?;
     copy(&root().join("models"), &site.join("models"))?;
     let files = files_in(&site)?;
@@ -173,6 +178,16 @@ pub fn bind(module: &Path, name: &str, out: &Path) -> Result<()> {
     let script = out.join(format!("{name}.js"));
     let text = fs::read_to_string(&script)?;
     Ok(fs::write(&script, short.iter().fold(text, |text, (long, short)| text.replace(long, short)))?)
+}
+
+/// Puts a build's module beside that of another build of the same script, as `module`.
+fn take_module(build: &Path, name: &str, site: &Path, module: &str) -> Result<()> {
+    let script = format!("{name}.js");
+    ensure!(
+        fs::read(build.join(&script))? == fs::read(site.join(&script))?,
+        "{module} needs another {script} than the module beside it, and the page loads one"
+    );
+    Ok(fs::rename(build.join(format!("{name}_bg.wasm")), site.join(module))?)
 }
 
 /// Copies the files of the repository in `from`; a folder that is not there has none.

@@ -12,6 +12,7 @@ mod explain;
 mod filters;
 mod hash;
 mod picture;
+mod resize;
 mod step;
 mod values;
 mod winograd;
@@ -30,6 +31,7 @@ use winograd::Winograd;
 
 pub use explain::{FeatureMaps, Heat};
 pub use hash::blake3;
+pub use resize::resize;
 pub use step::{Activation, Op, Padding, Parameters, Shape, Step, Window};
 pub use values::{are_finite, from_halves, from_integers, normalize, normalize_pixel, over_white};
 

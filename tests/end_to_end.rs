@@ -13,7 +13,7 @@ use std::{
     process::Command,
 };
 
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{ExtendedColorType, ImageEncoder, ImageFormat, Rgb, RgbImage, codecs::png::PngEncoder};
 use serde_json::{Value, json};
 use support::{
     browser::{Browser, program},
@@ -91,6 +91,24 @@ fn a_chosen_photo_gets_its_answer_and_nothing_is_asked_of_the_network() {
     browser.until("it says that it is not sure", "cards()[3].innerText.startsWith('Not sure')");
     assert_eq!(browser.read("results.map((result) => result.unsure)"), json!([false, false, false, true]));
     assert_eq!(asked_for(), decoders, "classifying asked the network for something");
+    no_violations(&browser);
+}
+
+#[test]
+fn a_colour_profile_is_left_to_the_decoder_of_everything() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (server, browser) = open(&site);
+    browser.read("navigator.serviceWorker.ready.then(() => true)");
+    let before = server.requests().len();
+    let profile = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    let mut png = Vec::new();
+    let mut encoder = PngEncoder::new(&mut png);
+    encoder.set_icc_profile(profile).unwrap();
+    encoder.write_image(&[220; 40 * 30 * 3], 40, 30, ExtendedColorType::Rgb8).unwrap();
+    browser.choose("files", &[photos.file("p3.png", &png)]);
+    let result = &results(&browser, 1)[0];
+    assert_eq!((&result["label"], &result["decodedBy"]), (&json!("husky"), &json!("husky")));
+    assert_eq!(server.requests()[before..], ["GET /husky_png_bg.wasm", "GET /husky_decoder_bg.wasm"]);
     no_violations(&browser);
 }
 

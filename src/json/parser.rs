@@ -119,7 +119,7 @@ impl Parser<'_> {
                 return Ok(value);
             }
         }
-        wrong("no value")
+        wrong(if self.place == self.text.len() { "nothing more" } else { "no value" })
     }
 
     fn string(&mut self) -> Result<String> {

@@ -169,7 +169,7 @@ fn files() -> Files {
         ("header up to the cap", claim(1 << 20), "model-truncated", "its header takes 1048584"),
         ("a photo", jpeg, "model-header-length", "is it a husky model file?"),
         ("a web page", b"<!doctype html><p>404".to_vec(), "model-header-length", "is it a husky model file?"),
-        ("no header", claim(0), "model-header", "(no value at byte 0)"),
+        ("no header", claim(0), "model-header", "(nothing more at byte 0)"),
         ("header one byte too long", claim(good.len() as u64 - 7 - data as u64), "model-header", "more than one value"),
         ("header cut", claim(60), "model-header", "a text without end"),
         ("header not UTF-8", flip(utf8, 0x80), "model-header-text", "not UTF-8"),

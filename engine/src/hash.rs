@@ -23,6 +23,8 @@ const PERMUTATION: [usize; 16] = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14,
 const NODE: usize = 32;
 
 /// The hash of `parts`, one after the other.
+// In a caller that is built for size the kernel would not stay in one piece.
+#[inline(never)]
 pub fn blake3(parts: &[&[u8]]) -> [u8; NODE] {
     dispatch!(Level::new(), simd => {
         let is_one = parts.iter().map(|part| part.len()).sum::<usize>() <= CHUNK;

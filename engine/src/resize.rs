@@ -84,11 +84,10 @@ impl Line {
         u32x4::splat(simd, 1 << (self.precision - 1))
     }
 
-    /// Bytes of sums. Weights add up to 1, about.
+    /// The values of sums, which bytes hold. Weights add up to 1, about.
     #[inline(always)]
-    fn bytes<S: Simd>(&self, [a, b, c, d]: [u32x4<S>; 4]) -> u8x16<S> {
-        let byte = |sum: u32x4<S>| (sum >> self.precision).min(255);
-        byte(a).narrow(byte(b)).narrow(byte(c).narrow(byte(d)))
+    fn whole<S: Simd>(&self, sum: u32x4<S>) -> u32x4<S> {
+        (sum >> self.precision).min(255)
     }
 }
 
@@ -117,7 +116,8 @@ fn sum_rows<S: Simd>(simd: S, rgb: &[u8], pitch: usize, line: &Line) -> Vec<u8> 
             // In a picture of few columns this writes into the next row, which comes later.
             let target = &mut target[y * pitch + start..][..BLOCK];
             for (sums, target) in sums.into_iter().zip(target.chunks_exact_mut(16)) {
-                line.bytes(sums).store_slice(target);
+                let [a, b, c, d] = sums.map(|sum| line.whole(sum));
+                a.narrow(b).narrow(c.narrow(d)).store_slice(target);
             }
         }
     }
@@ -138,9 +138,11 @@ fn sum_columns<S: Simd>(simd: S, rgb: &[u8], pitch: usize, line: &Line) -> Vec<u
                 sum += bytes.widening_mul(u16x8::splat(simd, weight)).0;
                 place += CHANNELS;
             }
-            let mut bytes = [0; 16];
-            line.bytes([sum; 4]).store_slice(&mut bytes);
-            pixel.copy_from_slice(&bytes[..CHANNELS]);
+            let mut values = [0; 4];
+            line.whole(sum).store_slice(&mut values);
+            for (byte, value) in pixel.iter_mut().zip(values) {
+                *byte = value as u8;
+            }
         }
     }
     target

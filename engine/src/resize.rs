@@ -116,8 +116,13 @@ fn sum_rows<S: Simd>(simd: S, rgb: &[u8], pitch: usize, line: &Line) -> Vec<u8> 
             // In a picture of few columns this writes into the next row, which comes later.
             let target = &mut target[y * pitch + start..][..BLOCK];
             for (sums, target) in sums.into_iter().zip(target.chunks_exact_mut(16)) {
-                let [a, b, c, d] = sums.map(|sum| line.whole(sum));
-                a.narrow(b).narrow(c.narrow(d)).store_slice(target);
+                let mut values = [0; 16];
+                for (sum, values) in sums.into_iter().zip(values.chunks_exact_mut(4)) {
+                    line.whole(sum).store_slice(values);
+                }
+                for (byte, value) in target.iter_mut().zip(values) {
+                    *byte = value as u8;
+                }
             }
         }
     }

@@ -33,7 +33,7 @@ impl Classifier {
     ///
     /// # Errors
     /// One of the `Photo…` variants of [`Error`](crate::Error), and those of [`Classifier::classify_pixels`].
-    #[cfg(feature = "decode")]
+    #[cfg(any(feature = "jpeg", feature = "png"))]
     pub fn classify(&self, photo: &[u8]) -> Result<Verdict> {
         self.classify_pixels(&crate::decode::decode(photo, self.spec.input.size)?)
     }

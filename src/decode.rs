@@ -2,7 +2,13 @@
 //!
 //! The format is told from the bytes, never from a name. Native code and the browser run these same decoders, because
 //! browsers' own decoders differ from each other.
+//!
+//! With one of the features `jpeg` and `png` instead of `decode` only such files without a colour profile are read, which
+//! most are: the page downloads the rest of the code for the others alone.
 
+#[cfg(feature = "decode")]
+mod color;
+#[cfg(feature = "jpeg")]
 mod scaled;
 
 use std::{
@@ -11,8 +17,8 @@ use std::{
 };
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+#[cfg(feature = "jpeg")]
 use memchr::memchr;
-use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use crate::{Error, Pixels, Result};
 
@@ -29,8 +35,9 @@ pub const MAX_MEMORY: u64 = 256 << 20;
 /// is laid over white.
 ///
 /// # Errors
-/// The `Photo…` variants of [`Error`], one for each way to be wrong. [`Error::PhotoFormat`] is a file that may be a good
-/// photo, but in a format that is not read here; all others are final.
+/// The `Photo…` variants of [`Error`], one for each way to be wrong. [`Error::PhotoRare`] is a file that a build with the
+/// feature `decode` may read, [`Error::PhotoFormat`] one that may be a good photo, but in a format that is not read here; all
+/// others are final.
 pub fn decode(bytes: &[u8], size: u32) -> Result<Pixels> {
     if bytes.is_empty() {
         return Err(Error::PhotoEmpty);
@@ -39,12 +46,22 @@ pub fn decode(bytes: &[u8], size: u32) -> Result<Pixels> {
         return Err(Error::PhotoTooLarge(bytes.len()));
     }
     let format = format(bytes)?;
+    let is_read_here = match format {
+        ImageFormat::Jpeg => cfg!(feature = "jpeg"),
+        ImageFormat::Png => cfg!(feature = "png"),
+        _ => cfg!(feature = "decode"),
+    };
+    if !is_read_here {
+        return Err(Error::PhotoRare);
+    }
+    #[cfg(feature = "jpeg")]
     if format == ImageFormat::Jpeg && !is_whole_jpeg(bytes) {
         return Err(Error::PhotoCorrupt("the file ends in the middle of the picture".to_owned()));
     }
     without_panic(|| decode_as(format, bytes, size))
 }
 
+#[cfg_attr(not(feature = "jpeg"), expect(unused_variables, reason = "only JPEG pictures are scaled"))]
 fn decode_as(format: ImageFormat, bytes: &[u8], size: u32) -> Result<Pixels> {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_MEMORY);
@@ -58,7 +75,12 @@ fn decode_as(format: ImageFormat, bytes: &[u8], size: u32) -> Result<Pixels> {
     }
     let orientation = decoder.orientation().map_err(photo_error)?;
     let profile = decoder.icc_profile().map_err(photo_error)?;
+    #[cfg(not(feature = "decode"))]
+    if profile.is_some() {
+        return Err(Error::PhotoRare);
+    }
     let small = match format {
+        #[cfg(feature = "jpeg")]
         ImageFormat::Jpeg => scaled::decode(bytes, width, height, 2 * size),
         _ => None,
     };
@@ -67,10 +89,11 @@ fn decode_as(format: ImageFormat, bytes: &[u8], size: u32) -> Result<Pixels> {
         None => DynamicImage::from_decoder(decoder).map_err(photo_error)?,
     };
     image.apply_orientation(orientation);
-    match profile {
-        Some(profile) => to_srgb(image, &profile),
-        None => to_pixels(image),
+    #[cfg(feature = "decode")]
+    if let Some(profile) = profile {
+        return color::to_srgb(image, &profile);
     }
+    to_pixels(image)
 }
 
 fn to_pixels(image: DynamicImage) -> Result<Pixels> {
@@ -80,50 +103,6 @@ fn to_pixels(image: DynamicImage) -> Result<Pixels> {
     } else {
         Pixels::from_rgb(width, height, image.into_rgb8().into_raw())
     }
-}
-
-/// Converts a picture whose values are meant as `profile` says.
-fn to_srgb(image: DynamicImage, profile: &[u8]) -> Result<Pixels> {
-    let unreadable = |_| Error::PhotoColorProfile;
-    let profile = ColorProfile::new_from_slice(profile).map_err(unreadable)?;
-    let (alpha, gray) = (image.color().has_alpha(), !image.color().has_color());
-    let from = match (profile.color_space, alpha) {
-        (DataColorSpace::Gray, false) if gray => Layout::Gray,
-        (DataColorSpace::Gray, true) if gray => Layout::GrayAlpha,
-        (DataColorSpace::Rgb, false) if !gray => Layout::Rgb,
-        (DataColorSpace::Rgb, true) if !gray => Layout::Rgba,
-        _ => return Err(Error::PhotoColorSpace),
-    };
-    let to = if alpha { Layout::Rgba } else { Layout::Rgb };
-    let convert = |source: &[u8], layout: Layout, out: Layout| {
-        let transform = profile
-            .create_transform_8bit(layout, &ColorProfile::new_srgb(), out, TransformOptions::default())
-            .map_err(unreadable)?;
-        let mut target = vec![0; source.len() / layout.channels() * out.channels()];
-        transform.transform(source, &mut target).map_err(unreadable)?;
-        Ok(target)
-    };
-    let (width, height) = (image.width(), image.height());
-    if from == Layout::Rgb || from == Layout::Rgba {
-        let probe = color_cube();
-        if convert(&probe, Layout::Rgb, Layout::Rgb)?.iter().zip(&probe).all(|(a, b)| a.abs_diff(*b) <= 1) {
-            return to_pixels(image);
-        }
-    }
-    let values = match from {
-        Layout::Gray => image.into_luma8().into_raw(),
-        Layout::GrayAlpha => image.into_luma_alpha8().into_raw(),
-        Layout::Rgb => image.into_rgb8().into_raw(),
-        _ => image.into_rgba8().into_raw(),
-    };
-    let values = convert(&values, from, to)?;
-    if alpha { Pixels::from_rgba(width, height, &values) } else { Pixels::from_rgb(width, height, values) }
-}
-
-/// RGB triples all over the cube of colours: a profile that moves none of them is sRGB under another name, and most are.
-fn color_cube() -> Vec<u8> {
-    let steps = || (0..=255).step_by(17);
-    steps().flat_map(|r| steps().flat_map(move |g| steps().flat_map(move |b| [r, g, b]))).collect()
 }
 
 /// The format, from the first bytes.
@@ -147,6 +126,7 @@ fn format(bytes: &[u8]) -> Result<ImageFormat> {
 
 /// Whether a JPEG file has its end marker (ITU-T T.81, annex B). Without it, the decoder fills what is missing with grey
 /// and reports nothing. What follows the marker, such as a phone's film of the same moment, is no part of the picture.
+#[cfg(feature = "jpeg")]
 fn is_whole_jpeg(mut bytes: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xd9;
     while let Some(at) = memchr(0xff, bytes) {

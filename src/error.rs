@@ -21,6 +21,9 @@ pub enum Error {
     /// A format that is not read here. It may be a good photo: a browser may know it.
     #[error("this is {0}, and JPEG, PNG, WebP, GIF and BMP photos are read: export it as one of these")]
     PhotoFormat(&'static str),
+    /// A format or a colour profile that this build leaves to one with the feature `decode`.
+    #[error("this is a rarer kind of photo than this build of husky reads: build it with its feature `decode`")]
+    PhotoRare,
     /// A file that does not keep to its format.
     #[error("the photo is damaged ({0}): get it again from where it came from")]
     PhotoCorrupt(String),
@@ -280,6 +283,7 @@ impl Error {
             Self::PhotoEmpty => "photo-empty",
             Self::PhotoTooLarge(_) => "photo-too-large",
             Self::PhotoFormat(_) => "photo-format",
+            Self::PhotoRare => "photo-rare",
             Self::PhotoCorrupt(_) => "photo-corrupt",
             Self::PhotoMemory => "photo-memory",
             Self::PhotoColorProfile => "photo-color-profile",

@@ -1,12 +1,7 @@
 //! JSON from a model file. It is read into plain values first, and these into what they stand for: derived readers of the
 //! same structures take five times as much of what a visitor downloads.
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
-};
+mod parser;
 
 /// A value that can be read from JSON.
 pub(crate) trait FromJson: Sized {
@@ -25,13 +20,12 @@ pub(crate) enum Json {
     Object(Object),
 }
 
-/// The fields of an object in their order. None comes twice: serde_json's own maps keep the last and hide the others.
+/// The fields of an object in their order. None comes twice.
 pub(crate) struct Object(Vec<(String, Json)>);
 
 /// Reads JSON. The error says what is wrong where, such as `input.size is no whole number`.
 pub(crate) fn read<T: FromJson>(text: &str) -> Result<T, String> {
-    let json = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    path(T::from_json(json))
+    path(T::from_json(parser::parse(text)?))
 }
 
 /// An error of the outermost value, whose name goes without saying.
@@ -45,14 +39,18 @@ impl Object {
 
     /// A field's value, if it is there.
     pub(crate) fn take<T: FromJson>(&mut self, name: &str) -> Result<Option<T>, String> {
-        let Some(place) = self.0.iter().position(|(other, _)| other == name) else { return Ok(None) };
-        let value = T::from_json(self.0.remove(place).1);
-        value.map(Some).map_err(|why| format!(".{name}{why}"))
+        self.json(name).map(|json| T::from_json(json)).transpose().map_err(|why| below(name, &why))
     }
 
     /// A field's value.
     pub(crate) fn field<T: FromJson>(&mut self, name: &str) -> Result<T, String> {
-        self.take(name)?.ok_or_else(|| format!(".{name} is missing"))
+        let value = self.json(name).ok_or_else(|| " is missing".to_owned()).and_then(T::from_json);
+        value.map_err(|why| below(name, &why))
+    }
+
+    fn json(&mut self, name: &str) -> Option<Json> {
+        let place = self.0.iter().position(|(other, _)| other == name)?;
+        Some(self.0.remove(place).1)
     }
 
     /// Nothing is left.
@@ -64,6 +62,11 @@ impl Object {
     pub(crate) fn rest(self) -> Vec<(String, Json)> {
         self.0
     }
+}
+
+/// What is wrong with a field, from outside.
+fn below(name: &str, why: &str) -> String {
+    format!(".{name}{why}")
 }
 
 impl FromJson for Object {
@@ -117,67 +120,5 @@ impl<T: FromJson> FromJson for Vec<T> {
 impl<T: FromJson, const N: usize> FromJson for [T; N] {
     fn from_json(json: Json) -> Result<Self, String> {
         Vec::from_json(json)?.try_into().map_err(|_| format!(" has not {N} values"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-        Ok(Json::Bool)
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(Json::Integer(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(Json::Number(value as f64))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-        Ok(Json::Number(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-        Ok(Json::Text(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = list.next_element()? {
-            values.push(value);
-        }
-        Ok(Json::List(values))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Json, A::Error> {
-        let mut fields: Vec<(String, Json)> = Vec::new();
-        while let Some(name) = object.next_key()? {
-            if fields.iter().any(|(other, _)| *other == name) {
-                return Err(A::Error::custom(format_args!("`{name}` comes twice")));
-            }
-            if fields.len() == Object::MOST {
-                return Err(A::Error::custom("an object has too many fields"));
-            }
-            fields.push((name, object.next_value()?));
-        }
-        Ok(Json::Object(Object(fields)))
     }
 }

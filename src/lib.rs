@@ -18,7 +18,7 @@
 //! ```
 
 mod classifier;
-#[cfg(feature = "decode")]
+#[cfg(any(feature = "jpeg", feature = "png"))]
 pub mod decode;
 mod error;
 pub mod explain;

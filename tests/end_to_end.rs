@@ -13,7 +13,7 @@ use std::{
     process::Command,
 };
 
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{ExtendedColorType, ImageEncoder, ImageFormat, Rgb, RgbImage, codecs::png::PngEncoder};
 use serde_json::{Value, json};
 use support::{
     browser::{Browser, program},
@@ -81,15 +81,34 @@ fn a_chosen_photo_gets_its_answer_and_nothing_is_asked_of_the_network() {
         browser.read("$('announcement').textContent"),
         "2 photos: 1\u{a0}×\u{a0}Husky, 1\u{a0}×\u{a0}Not a husky"
     );
-    // The first photo file brings the decoders, which the camera does without, and then nothing is asked for.
-    let after = server.requests();
-    assert_eq!(after[before.len()..], ["GET /husky_decoder_bg.wasm"], "classifying asked the network for something");
+    // The first photo file of a kind brings its decoder, which the camera does without, and then nothing is asked for.
+    let asked_for = || server.requests()[before.len()..].to_vec();
+    let decoders = ["GET /husky_jpeg_bg.wasm", "GET /husky_png_bg.wasm", "GET /husky_decoder_bg.wasm"];
+    assert_eq!(asked_for(), decoders[..2], "classifying asked the network for something");
     browser.choose("files", &[photos.picture("dawn.webp", 200)]);
     browser.until("it is judged", "window.results.length === 3");
     browser.choose("files", &[photos.picture("dusk.png", 128)]);
     browser.until("it says that it is not sure", "cards()[3].innerText.startsWith('Not sure')");
     assert_eq!(browser.read("results.map((result) => result.unsure)"), json!([false, false, false, true]));
-    assert_eq!(server.requests(), after, "classifying asked the network for something");
+    assert_eq!(asked_for(), decoders, "classifying asked the network for something");
+    no_violations(&browser);
+}
+
+#[test]
+fn a_colour_profile_is_left_to_the_decoder_of_everything() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (server, browser) = open(&site);
+    browser.read("navigator.serviceWorker.ready.then(() => true)");
+    let before = server.requests().len();
+    let profile = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    let mut png = Vec::new();
+    let mut encoder = PngEncoder::new(&mut png);
+    encoder.set_icc_profile(profile).unwrap();
+    encoder.write_image(&[220; 40 * 30 * 3], 40, 30, ExtendedColorType::Rgb8).unwrap();
+    browser.choose("files", &[photos.file("p3.png", &png)]);
+    let result = &results(&browser, 1)[0];
+    assert_eq!((&result["label"], &result["decodedBy"]), (&json!("husky"), &json!("husky")));
+    assert_eq!(server.requests()[before..], ["GET /husky_png_bg.wasm", "GET /husky_decoder_bg.wasm"]);
     no_violations(&browser);
 }
 

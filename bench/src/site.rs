@@ -66,7 +66,7 @@ impl Site {
 pub fn compile() -> Result<PathBuf> {
     let peers = peers::folder()?;
     // Chromium takes the site's build with relaxed SIMD, so kernels and peak are measured with it, too.
-    let build = Build { package: "bench", features: &[], relaxed_simd: true };
+    let build = Build { package: "bench", features: &[], relaxed_simd: true, is_small: false };
     // In a target folder of its own: in one, this build and the site's would undo each other, since both hold `husky`.
     let folder = peers.join("candle");
     dist::bind(&build.compile(&peers.join("target"))?, "bench", &folder)?;

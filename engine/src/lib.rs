@@ -10,8 +10,10 @@ mod dense;
 mod depthwise;
 mod explain;
 mod filters;
+mod hash;
 mod log_sum_exp;
 mod picture;
+mod resize;
 mod step;
 mod values;
 mod winograd;
@@ -29,6 +31,8 @@ use picture::{Buffers, Layout, Margins, Picture};
 use winograd::Winograd;
 
 pub use explain::{FeatureMaps, Heat};
+pub use hash::blake3;
+pub use resize::resize;
 pub use step::{Activation, Op, Padding, Parameters, Shape, Step, Window};
 pub use values::{are_finite, from_halves, from_integers, normalize, normalize_pixel, over_white};
 

@@ -1,6 +1,8 @@
 //! What the millions of a model's weights pass through when they are loaded, and of a picture's pixels before the network.
+//! None is inlined: in a caller that is built for size its loop would not become vectors.
 
 /// Red, green and blue of pixels with straight alpha, laid over white.
+#[inline(never)]
 pub fn over_white(rgba: &[u8]) -> Vec<u8> {
     let blend = |color: u8, alpha: u8| {
         let (color, alpha) = (u32::from(color), u32::from(alpha));
@@ -15,6 +17,7 @@ pub fn over_white(rgba: &[u8]) -> Vec<u8> {
 }
 
 /// `(value - mean) * scale` of each value of pixels of three, in `0..=255`.
+#[inline(never)]
 pub fn normalize(rgb: &[u8], mean: [f32; 3], scale: [f32; 3]) -> Vec<f32> {
     let mut values = vec![0.0; rgb.len()];
     for (values, pixel) in values.as_chunks_mut::<3>().0.iter_mut().zip(rgb.as_chunks::<3>().0) {
@@ -29,11 +32,13 @@ pub fn normalize_pixel(pixel: [f32; 3], mean: [f32; 3], scale: [f32; 3]) -> [f32
 }
 
 /// The values of 16-bit floats, little-endian.
+#[inline(never)]
 pub fn from_halves(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|&b| from_half(u16::from_le_bytes(b))).collect()
 }
 
 /// The values of 8-bit integers, `[…, channels]`, each to be multiplied with its channel's scale.
+#[inline(never)]
 pub fn from_integers(bytes: &[u8], scales: &[f32]) -> Vec<f32> {
     let mut values = vec![0.0; bytes.len()];
     for (values, bytes) in values.chunks_exact_mut(scales.len()).zip(bytes.chunks_exact(scales.len())) {
@@ -45,6 +50,7 @@ pub fn from_integers(bytes: &[u8], scales: &[f32]) -> Vec<f32> {
 }
 
 /// Whether all values are finite.
+#[inline(never)]
 pub fn are_finite(values: &[f32]) -> bool {
     // To the end, as vectors: to stop at the first that is not goes value by value.
     let largest = values.iter().fold(0, |largest, value| value.abs().to_bits().max(largest));

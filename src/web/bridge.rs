@@ -47,6 +47,12 @@ pub(super) fn set_script(url: &str) {
     BRIDGE.with_borrow_mut(|bridge| url.clone_into(&mut bridge.script));
 }
 
+/// Starts the worker, so that it is there when the model is.
+pub(super) fn start() {
+    // Where it can't be started, the first request says so.
+    BRIDGE.with_borrow_mut(|bridge| _ = bridge.worker());
+}
+
 /// Sends a request, in its turn, unless `is_wanted` says no by then. `None`: it was not wanted any more.
 pub(super) async fn send(request: Request, is_wanted: impl Fn() -> bool + 'static) -> Option<Outcome> {
     let (reply, outcome) = oneshot::channel();
@@ -94,16 +100,21 @@ impl Bridge {
         }
     }
 
+    /// The worker, started where there is none. The error is a sentence.
+    fn worker(&mut self) -> Result<&Worker, String> {
+        Ok(match &mut self.worker {
+            Some(live) => &live.worker,
+            none => &none.insert(LiveWorker::start(&self.script).map_err(|e| unstartable(&sentence(&e)))?).worker,
+        })
+    }
+
     /// The error is a sentence.
     fn post(&mut self, request: &Request) -> Result<(), String> {
-        let live = match &mut self.worker {
-            Some(live) => live,
-            none => none.insert(LiveWorker::start(&self.script).map_err(|e| unstartable(&sentence(&e)))?),
-        };
+        let worker = self.worker()?;
         let posted = match request.frame() {
             // A frame is moved, not copied.
-            Some(frame) => live.worker.post_message_with_transfer(request, &Array::of1(&frame)),
-            None => live.worker.post_message(request),
+            Some(frame) => worker.post_message_with_transfer(request, &Array::of1(&frame)),
+            None => worker.post_message(request),
         };
         posted.map_err(|e| {
             format!("the browser can't hand this to the classifier's worker ({}): try again", sentence(&e))

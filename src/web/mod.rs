@@ -4,12 +4,13 @@
 //! ```text
 //! page                                     worker
 //! widget -> photos, camera -> bridge  <=>  worker -> Classifier
-//!                                                 -> decoder (a module of its own)
+//!                                                 -> decoder (modules of its own)
 //! ```
 //!
-//! There are two WebAssembly modules, two builds of this crate. `husky` (feature `page`) serves page and worker: the
-//! page compiles it once and hands the compiled module to the worker. `husky_decoder` (feature `decode`) is larger, and
-//! the worker loads it when the first photo file comes; the camera never needs it.
+//! The WebAssembly modules are builds of this crate. `husky` (feature `page`) serves page and worker: the page compiles it
+//! once and hands the compiled module to the worker. What reads photo files the worker loads when the first of a kind
+//! comes, and the camera never needs it: `husky_jpeg` and `husky_png` (features `jpeg` and `png`) for most files,
+//! `husky_decoder` (feature `decode`), which is larger, for what these leave to it.
 
 #[cfg(feature = "page")]
 mod bridge;
@@ -19,7 +20,7 @@ mod camera;
 mod card;
 #[cfg(feature = "page")]
 mod classifier;
-#[cfg(feature = "decode")]
+#[cfg(any(feature = "jpeg", feature = "png"))]
 mod decoder;
 #[cfg(feature = "page")]
 mod display;
@@ -39,14 +40,14 @@ use std::panic::PanicHookInfo;
 
 use wasm_bindgen::prelude::*;
 
-#[cfg(feature = "decode")]
+#[cfg(any(feature = "jpeg", feature = "png"))]
 pub use decoder::{Picture, decode};
 pub use failure::Failure;
 #[cfg(feature = "page")]
 pub use {
     classifier::{Answer, Classifier, DecodedPhoto, ModelInfo},
     widget::Widget,
-    worker::{Decoder, Reply, Request, answer},
+    worker::{Decoders, Reply, Request, answer},
 };
 
 /// Runs when the module is instantiated, on the page and in the worker.

@@ -75,6 +75,7 @@ impl Model {
             is_first
         });
         if is_first {
+            bridge::start();
             // A task of its own: the first element may be gone before the others have their model.
             wasm_bindgen_futures::spawn_local(load(url));
         }
@@ -138,6 +139,10 @@ async fn load(url: String) {
         Ok(file) => Model::open(file).await.and_then(|model| check_shipped(&url, model)),
         Err(failure) => Err(failure),
     };
+    if loaded.is_err() && ALIVE.get() == 0 {
+        // Nobody is left who would end the worker.
+        bridge::end();
+    }
     if let Ok(model) = &loaded {
         LOADED.with_borrow_mut(|all| {
             all.retain(|(_, model)| model.strong_count() > 0);

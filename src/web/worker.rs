@@ -13,7 +13,7 @@ use super::{
     dom::Bitmap,
     failure::sentence,
 };
-use crate::{Pixels, weights};
+use crate::{Error, Pixels, weights};
 
 #[wasm_bindgen]
 extern "C" {
@@ -83,12 +83,24 @@ extern "C" {
     #[wasm_bindgen(method, setter)]
     fn set_failure(this: &Reply, failure: &JsValue);
 
-    /// The module `husky_decoder.js`.
-    #[wasm_bindgen(typescript_type = "typeof import('./husky_decoder.js')")]
-    pub type Decoder;
+    /// What reads photo files: for each kind an instance of `husky_decoder.js`.
+    #[wasm_bindgen(typescript_type = "{ jpeg: object; png: object; all: object }")]
+    pub type Decoders;
 
-    /// Downloads the decoders; does nothing where they are there.
-    #[wasm_bindgen(method, catch, js_name = default)]
+    #[wasm_bindgen(method, getter)]
+    fn jpeg(this: &Decoders) -> Decoder;
+
+    #[wasm_bindgen(method, getter)]
+    fn png(this: &Decoders) -> Decoder;
+
+    #[wasm_bindgen(method, getter)]
+    fn all(this: &Decoders) -> Decoder;
+
+    /// An instance of `husky_decoder.js` with one of its modules.
+    type Decoder;
+
+    /// Downloads the module; does nothing where it is there.
+    #[wasm_bindgen(method, catch)]
     async fn load(this: &Decoder) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(method, catch)]
@@ -161,9 +173,9 @@ impl<F: Into<Failure>> From<F> for Obstacle {
 /// # Errors
 /// What broke in the worker: it has to be replaced.
 #[wasm_bindgen]
-pub async fn answer(request: Request, decoder: Decoder) -> Result<Reply, JsValue> {
+pub async fn answer(request: Request, decoders: Decoders) -> Result<Reply, JsValue> {
     let reply: Reply = Object::new().unchecked_into();
-    match fill(&reply, &request, &decoder).await {
+    match fill(&reply, &request, &decoders).await {
         Ok(()) => {}
         Err(Obstacle::Failure(failure)) => reply.set_failure(&to_js(&failure)),
         Err(Obstacle::Broken(exception)) => return Err(exception),
@@ -171,7 +183,7 @@ pub async fn answer(request: Request, decoder: Decoder) -> Result<Reply, JsValue
     Ok(reply)
 }
 
-async fn fill(reply: &Reply, request: &Request, decoder: &Decoder) -> Result<(), Obstacle> {
+async fn fill(reply: &Reply, request: &Request, decoders: &Decoders) -> Result<(), Obstacle> {
     let frame = request.frame().map(Bitmap);
     let Some(model_file) = request.model_file() else {
         CLASSIFIERS.with_borrow_mut(|known| known.retain(|(id, _)| *id != request.model()));
@@ -179,7 +191,7 @@ async fn fill(reply: &Reply, request: &Request, decoder: &Decoder) -> Result<(),
     };
     let classifier = classifier(request.model(), &model_file).await?;
     let photo = match (request.photo(), frame) {
-        (Some(photo), _) => decode(&classifier, &photo, decoder).await?,
+        (Some(photo), _) => decode(&classifier, &photo, decoders).await?,
         (None, Some(frame)) => Decoded::frame(&image_data(frame)?)?,
         (None, None) => {
             reply.set_info(&classifier.info());
@@ -205,30 +217,41 @@ async fn classifier(model: u32, file: &Blob) -> Result<Rc<Classifier>, Failure> 
 }
 
 /// Decodes a photo; one in a format that this crate does not read, by the browser's own decoder.
-async fn decode(classifier: &Classifier, photo: &Blob, decoder: &Decoder) -> Result<Decoded, Obstacle> {
+async fn decode(classifier: &Classifier, photo: &Blob, decoders: &Decoders) -> Result<Decoded, Obstacle> {
     let bytes = read(photo, Pixels::MAX_FILE as f64).await?;
-    decoder.load().await.map_err(|e| {
-        let why = sentence(&e);
-        Failure::new("decoder-download", format!("what reads photo files can't be downloaded ({why}): try again"))
-    })?;
-    let start = now();
-    let exception = match decoder.decode(&bytes, classifier.input_size()) {
-        Ok(photo) => {
-            let decoded = classifier.decoded(&photo, start);
-            photo.free();
-            return Ok(decoded?);
-        }
-        Err(exception) => exception,
+    let size = classifier.input_size();
+    // Each refuses the other's files, so the first byte is enough.
+    let usual = match bytes.get_index(0) {
+        0xff => Some(decoders.jpeg()),
+        0x89 => Some(decoders.png()),
+        _ => None,
     };
-    match Failure::read(&exception) {
-        Some(failure) if failure.code == "photo-format" => match decode_by_browser(photo).await {
-            Ok(bitmap) => Ok(Decoded::file(&image_data(bitmap)?, classifier.input_size())?),
-            Err(_) => Err(failure.into()),
-        },
-        Some(failure) if failure.code != Failure::PANIC => Err(failure.into()),
-        // A panic or a trap, such as too little memory.
-        _ => Err(Obstacle::Broken(exception)),
+    for decoder in usual.into_iter().chain([decoders.all()]) {
+        decoder.load().await.map_err(|e| {
+            let why = sentence(&e);
+            Failure::new("decoder-download", format!("what reads photo files can't be downloaded ({why}): try again"))
+        })?;
+        let start = now();
+        let exception = match decoder.decode(&bytes, size) {
+            Ok(photo) => {
+                let decoded = classifier.decoded(&photo, start);
+                photo.free();
+                return Ok(decoded?);
+            }
+            Err(exception) => exception,
+        };
+        // A panic or a trap, such as too little memory, ends the worker.
+        let failure = Failure::read(&exception).filter(|failure| failure.code != Failure::PANIC);
+        match failure.ok_or(Obstacle::Broken(exception))? {
+            failure if failure.code == "photo-rare" => {}
+            failure if failure.code == "photo-format" => {
+                let bitmap = decode_by_browser(photo).await.map_err(|_| failure)?;
+                return Ok(Decoded::file(&image_data(bitmap)?, size)?);
+            }
+            failure => return Err(failure.into()),
+        }
     }
+    Err(Error::PhotoRare.into())
 }
 
 /// A file's bytes, where they are no more than `limit`.

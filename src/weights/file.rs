@@ -221,9 +221,8 @@ pub(super) fn order(a: (Dtype, &str), b: (Dtype, &str)) -> Ordering {
 }
 
 /// BLAKE3, in hexadecimal, of the spec's JSON followed by the data.
-pub(super) fn checksum<'a>(spec: &str, data: impl Iterator<Item = &'a [u8]>) -> String {
-    let mut hash = blake3::Hasher::new();
-    hash.update(spec.as_bytes());
-    data.for_each(|part| _ = hash.update(part));
-    hash.finalize().to_string()
+pub(super) fn checksum<'a>(spec: &'a str, data: impl Iterator<Item = &'a [u8]>) -> String {
+    let parts: Vec<&[u8]> = [spec.as_bytes()].into_iter().chain(data).collect();
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    husky_engine::blake3(&parts).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

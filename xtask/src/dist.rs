@@ -23,11 +23,16 @@ const SERVICE_WORKER: &str = "service-worker.js";
 const VERSION: &str = "{{VERSION}}";
 
 /// What the page downloads at once: the whole crate but for the decoders of photo files.
-const PAGE: Build = Build { package: "husky-module", features: &["page"], relaxed_simd: false };
+const PAGE: Build = Build { package: "husky-module", features: &["page"], relaxed_simd: false, is_small: true };
 /// The same with fused multiply-adds, for browsers that have them. `www/husky-module.js` chooses.
 const RELAXED: Build = Build { relaxed_simd: true, ..PAGE };
-/// What the worker downloads with the first photo file.
-const DECODER: Build = Build { features: &["decode"], ..PAGE };
+/// What the worker downloads with the first photo file of a rare kind: all decoders, and colour profiles.
+const DECODER: Build = Build { features: &["decode"], is_small: false, ..PAGE };
+/// What it downloads with the first of the usual ones. The script is [`DECODER`]'s.
+const PARTS: [(Build, &str); 2] = [
+    (Build { features: &["jpeg"], ..DECODER }, "husky_jpeg_bg.wasm"),
+    (Build { features: &["png"], ..DECODER }, "husky_png_bg.wasm"),
+];
 
 /// The files of a site by path, `/` between folders.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -68,15 +73,19 @@ pub fn build(out: &Path) -> Result<()> {
     let site = stage.path().join("new");
     let target = target_folder()?;
     bind(&PAGE.compile(&target)?, "husky", &site)?;
+    let beside = stage.path().join("beside");
+    bind(&RELAXED.compile(&target)?, "husky", &beside)?;
+    take_module(&beside, "husky", &site, "husky_relaxed_bg.wasm")?;
     bind(&DECODER.compile(&target)?, "husky_decoder", &site)?;
-    let relaxed = stage.path().join("relaxed");
-    bind(&RELAXED.compile(&target)?, "husky", &relaxed)?;
-    ensure!(
-        fs::read(relaxed.join("husky.js"))? == fs::read(site.join("husky.js"))?,
-        "the builds with and without relaxed SIMD need different JavaScript, and the page loads one"
-    );
-    fs::rename(relaxed.join("husky_bg.wasm"), site.join("husky_relaxed_bg.wasm"))?;
+    for (build, module) in PARTS {
+        bind(&build.compile(&target)?, "husky_decoder", &beside)?;
+        take_module(&beside, "husky_decoder", &site, module)?;
+    }
     copy(&root().join("www"), &site)?;
+    for (path, bytes) in files_in(&site)?.iter().filter(|(path, _)| path.ends_with(".js")) {
+        let script = std::str::from_utf8(bytes).with_context(|| format!("{path} is not text"))?;
+        fs::write(site.join(path), without_comments(script))?;
+    }
     copy(&root().join("models"), &site.join("models"))?;
     let files = files_in(&site)?;
     check_models(&files)?;
@@ -104,6 +113,8 @@ pub struct Build {
     pub features: &'static [&'static str],
     /// Whether WebAssembly's relaxed SIMD may be used.
     pub relaxed_simd: bool,
+    /// Whether `husky` itself is built for the fewest bytes: what takes time there is generic code of the decoders.
+    pub is_small: bool,
 }
 
 impl Build {
@@ -117,6 +128,9 @@ impl Build {
         // Only the cdylib: beside an rlib, cargo does not do link-time optimisation.
         command.args(["rustc", "--package", self.package, "--lib", "--crate-type", "cdylib", "--profile", "wasm"]);
         command.args(["--no-default-features", "--features", &self.features.join(",")]);
+        if self.is_small {
+            command.args(["--config", r#"profile.wasm.package.husky.opt-level="z""#]);
+        }
         command.args(["--target", WASM, "--config", &self.rustflags()]).arg("--target-dir").arg(target);
         run(&mut command)?;
         Ok(target.join(WASM).join(format!("wasm/{}.wasm", self.package.replace('-', "_"))))
@@ -173,6 +187,32 @@ pub fn bind(module: &Path, name: &str, out: &Path) -> Result<()> {
     let script = out.join(format!("{name}.js"));
     let text = fs::read_to_string(&script)?;
     Ok(fs::write(&script, short.iter().fold(text, |text, (long, short)| text.replace(long, short)))?)
+}
+
+/// Puts a build's module beside that of another build of the same script, as `module`.
+fn take_module(build: &Path, name: &str, site: &Path, module: &str) -> Result<()> {
+    let script = format!("{name}.js");
+    ensure!(
+        fs::read(build.join(&script))? == fs::read(site.join(&script))?,
+        "{module} needs another {script} than the module beside it, and the page loads one"
+    );
+    Ok(fs::rename(build.join(format!("{name}_bg.wasm")), site.join(module))?)
+}
+
+/// A script as a visitor gets it: without the lines that are comments, which are in the repository and in the `.d.ts`, and
+/// without indentation. No line of a text that goes over several looks like either.
+fn without_comments(script: &str) -> String {
+    let mut is_comment = false;
+    let mut code = String::new();
+    for line in script.lines().map(str::trim) {
+        is_comment |= line.starts_with("/**");
+        if !is_comment && !line.is_empty() && !line.starts_with("//") {
+            code.push_str(line);
+            code.push('\n');
+        }
+        is_comment &= !line.ends_with("*/");
+    }
+    code
 }
 
 /// Copies the files of the repository in `from`; a folder that is not there has none.
@@ -325,6 +365,16 @@ mod tests {
         files.remove("models/one.safetensors");
         let error = check_models(&files).unwrap_err().to_string();
         assert!(error.contains("index.html asks for models/one.safetensors"), "{error}");
+    }
+
+    #[test]
+    fn scripts_lose_their_comments_and_nothing_else() {
+        let script = "/* @ts-self-types=\"./a.d.ts\" */\n\n/**\n * What it does.\n */\nlet a = 1; // one\n  /** In a line. */\n  \
+                      // Why.\n  a += 'https://b';\n";
+        assert_eq!(
+            without_comments(script),
+            "/* @ts-self-types=\"./a.d.ts\" */\nlet a = 1; // one\na += 'https://b';\n"
+        );
     }
 
     #[test]

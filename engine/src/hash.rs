@@ -170,7 +170,10 @@ fn compress<S: Simd>(simd: S, state: &mut [S::u32s; 8], input: &Input) {
 }
 
 #[inline(always)]
-fn mix<S: Simd, V: SimdInt<S, Element = u32> + std::ops::Add<Output = V> + std::ops::BitXor<Output = V>>(
+fn mix<
+    S: Simd,
+    V: SimdInt<S, Element = u32> + std::ops::Add<Output = V> + std::ops::AddAssign + std::ops::BitXor<Output = V>,
+>(
     v: &mut [V; 16],
     [a, b, c, d]: [usize; 4],
     x: V,
@@ -178,11 +181,11 @@ fn mix<S: Simd, V: SimdInt<S, Element = u32> + std::ops::Add<Output = V> + std::
 ) {
     v[a] = v[a] + v[b] + x;
     v[d] = rotate(v[d] ^ v[a], 16);
-    v[c] = v[c] + v[d];
+    v[c] += v[d];
     v[b] = rotate(v[b] ^ v[c], 12);
     v[a] = v[a] + v[b] + y;
     v[d] = rotate(v[d] ^ v[a], 8);
-    v[c] = v[c] + v[d];
+    v[c] += v[d];
     v[b] = rotate(v[b] ^ v[c], 7);
 }
 

@@ -163,7 +163,7 @@ impl Parser<'_> {
     /// What `\u` begins: four digits, or twice as many for the two halves of a character.
     fn escaped_code(&mut self) -> Result<u32> {
         let code = self.hexadecimal()?;
-        if !(0xd800..0xdc00).contains(&code) || !(self.eat(b'\\') && self.eat(b'u')) {
+        if !((0xd800..0xdc00).contains(&code) && self.eat(b'\\') && self.eat(b'u')) {
             return Ok(code);
         }
         let low = self.hexadecimal()?;

@@ -4,25 +4,30 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device};
-use husky::Spec;
-use husky::spec::Step;
+use husky::spec::{Parameters, Step};
+use husky::{Spec, Weights, weights};
 
-use crate::network::Tensors;
+use crate::network::{Network, Tensors};
 use crate::presets::Preset;
 
-/// The tensors of the convolutions and batch norms of `preset`'s network of `spec` from `path`, a safetensors file with
-/// timm's names: `[out, in, kernel, kernel]`, and `weight`, `bias`, `running_mean` and `running_var` of each batch norm.
+/// The tensors of all layers but the last of `preset`'s network of `spec` from `path`: a model file of the same network, or a
+/// safetensors file with timm's names: `[out, in, kernel, kernel]`, and `weight`, `bias`, `running_mean` and `running_var` of
+/// each batch norm.
 ///
 /// # Errors
 /// One sentence that names the file: it can't be read, is of another kind, or lacks tensors, which it lists.
 pub fn load(path: &Path, preset: Preset, spec: &Spec) -> Result<Tensors> {
+    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    if let Ok((model, weights)) = weights::read(&bytes) {
+        return from_model(&model, &weights, spec).with_context(|| path.display().to_string());
+    }
     let names = preset.timm_names();
     ensure!(
         !names.is_empty(),
         "--backbone: the preset {} has no weights to begin with; lite0, lite1, lite1-short and tiny have",
         preset.name()
     );
-    let file = candle_core::safetensors::load(path, &Device::Cpu)
+    let file = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
         .with_context(|| format!("{}: is no safetensors file with weights", path.display()))?;
     let wanted = |[conv, norm]: &[String; 2]| {
         let norms = ["weight", "bias", "running_mean", "running_var"].map(|part| format!("{norm}.{part}"));
@@ -61,4 +66,21 @@ pub fn load(path: &Path, preset: Preset, spec: &Spec) -> Result<Tensors> {
         }
     }
     Ok(tensors)
+}
+
+/// What a model has of a network, but for its last layer, which may be of other labels or kinds.
+fn from_model(model: &Spec, weights: &Weights, spec: &Spec) -> Result<Tensors> {
+    let layers = |spec: &Spec| -> Result<Vec<Parameters>> {
+        let steps = spec.steps()?;
+        let layers: Vec<&Parameters> = steps.iter().flat_map(Step::parameters).collect();
+        Ok(layers[..layers.len() - 1].iter().map(|&layer| layer.clone()).collect())
+    };
+    let layers = [layers(model)?, layers(spec)?];
+    ensure!(layers[0] == layers[1], "is a model of another network than {}", spec.name);
+    let network = Network::from_weights(model, weights)?;
+    let tensors = network.parameters().iter().chain(network.buffers());
+    let tensors = tensors.map(|(name, tensor)| (name.clone(), tensor.as_detached_tensor()));
+    let is_kept =
+        |name: &str| layers[0].iter().any(|p| name.strip_prefix(&p.layer).is_some_and(|n| n.starts_with('.')));
+    Ok(tensors.filter(|(name, _)| is_kept(name)).collect())
 }

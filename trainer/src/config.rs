@@ -110,8 +110,8 @@ pub struct Config {
     #[arg(long, value_name = "PIXELS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<u32>,
-    /// Weights to begin with, as timm names them: lite0 needs tf_efficientnet_lite0.safetensors. The last layer is fitted
-    /// to the photos first
+    /// Weights to begin with, as timm names them: lite0 needs tf_efficientnet_lite0.safetensors. Or a model of the same
+    /// network, to go on from. The last layer is fitted to the photos first
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backbone: Option<PathBuf>,

@@ -114,6 +114,33 @@ fn a_backbone_comes_in_whole_or_says_what_is_missing() {
 }
 
 #[test]
+fn a_model_is_a_backbone_for_its_own_network() {
+    let folder = folder();
+    let folder = folder.path();
+    let tuned = ["--epochs", "1", "--steps-per-epoch", "2", "--out", "first"];
+    succeed(folder, &[&LITE0[..], &tuned].concat());
+    let on = |preset, out| {
+        let from = ["--backbone", "first/model.safetensors", "--size", "40", "--kinds", "5", "--epochs", "0"];
+        [&["train", "data", "--preset", preset, "--out", out][..], &from].concat()
+    };
+    name_kinds(&folder.join("data/training/stripes"), ["wide", "narrow"]);
+    succeed(folder, &on("lite0", "second"));
+    let read = |run: &str| {
+        let file = fs::read(folder.join(run).join("model.safetensors")).unwrap();
+        husky::weights::read(&file).unwrap()
+    };
+    let [(_, first), (spec, second)] = ["first", "second"].map(read);
+    for parameters in spec.steps().unwrap().iter().flat_map(Step::parameters).filter(|p| p.shape.len() > 2) {
+        for name in [parameters.weight_name(), parameters.bias_name()] {
+            let near = first.get(&name).iter().zip(second.get(&name)).all(|(a, b)| (a - b).abs() <= 1e-6 * a.abs());
+            assert!(near, "{name}");
+        }
+    }
+    let error = fail(folder, &on("tiny", "other"));
+    assert!(error.contains("first/model.safetensors: is a model of another network than tiny"), "{error}");
+}
+
+#[test]
 fn a_head_is_fitted_first_and_layers_that_are_frozen_stay() {
     let folder = folder();
     let folder = folder.path();

@@ -45,7 +45,10 @@ pub struct Row {
     hidden: usize,
     /// Where the careless resize made the model answer as about the hidden photo.
     fooled_careless: usize,
-    /// Where this crate's did.
+    /// Where this crate's showed it the hidden photo, not the one that people see.
+    shown: usize,
+    /// Where it answered otherwise behind this crate's: where up to a quarter of the pixels are the hidden photo's, that shines
+    /// through for people as well.
     fooled: usize,
     /// Of which the page warns.
     warned: usize,
@@ -93,6 +96,7 @@ pub fn attack(
                 pairs: pairs.len(),
                 hidden: hidden.len(),
                 fooled_careless: count(|outcome| outcome.fooled_careless),
+                shown: count(|outcome| outcome.shown),
                 fooled: count(|outcome| outcome.attempt.fooled),
                 warned: count(|outcome| outcome.warned),
             });
@@ -107,6 +111,7 @@ struct Outcome {
     attempt: Attempt,
     decibels: f64,
     fooled_careless: bool,
+    shown: bool,
     warned: bool,
 }
 
@@ -117,9 +122,12 @@ fn hide(victim: &Victim, [cover, hidden]: &[&Picture; 2], careless: Careless, fa
     let seen_carelessly = victim.picture(careless.shrink(&crafted, size)?)?;
     let [unchanged, seen] = [&large, &crafted].map(|photo| victim.picture(resize::resize(photo, size).into_rgb()));
     let (unchanged, seen) = (unchanged?, seen?);
+    let distance =
+        |other: &Picture| seen.rgb.iter().zip(&other.rgb).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
     Ok(Outcome {
         decibels: decibels(&large, &crafted),
         fooled_careless: seen_carelessly.verdict.label == hidden.verdict.label,
+        shown: distance(hidden) < distance(cover),
         warned: hides_another(&crafted, size),
         attempt: Attempt {
             from: format!("{careless:?} x {factor}"),
@@ -215,12 +223,13 @@ fn decibels(a: &Pixels, b: &Pixels) -> f64 {
 
 /// The table.
 pub fn text(rows: &[Row]) -> String {
-    let mut text = "made for  times larger  pairs  hidden  fooled by it  fooled by ours  warned of\n".to_owned();
-    for Row { resize, factor, pairs, hidden, fooled_careless, fooled, warned } in rows {
+    let mut text =
+        "made for  times larger  pairs  hidden  fooled by it  shown by ours  fooled by ours  warned of\n".to_owned();
+    for Row { resize, factor, pairs, hidden, fooled_careless, shown, fooled, warned } in rows {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<8}  {factor:>12}  {pairs:>5}  {hidden:>6}  {fooled_careless:>12}  {fooled:>14}  {warned:>9}",
+            "{:<8}  {factor:>12}  {pairs:>5}  {hidden:>6}  {fooled_careless:>12}  {shown:>13}  {fooled:>14}  {warned:>9}",
             format!("{resize:?}")
         );
     }

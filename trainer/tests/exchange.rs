@@ -208,8 +208,4 @@ fn what_the_format_cannot_say_is_refused() {
     let error = fail(folder.path(), &["export", "model.safetensors", "--format", "keras", "--out", "model.h5"]);
     assert!(error.contains("model.safetensors") && error.contains("take onnx"), "{error}");
     assert!(!folder.path().join("model.h5").exists());
-
-    let folder = self::folder(&kinds_model());
-    let error = fail(folder.path(), &["export", "model.safetensors", "--format", "tfjs", "--out", "model"]);
-    assert!(error.contains("from kinds") && error.contains("take onnx"), "{error}");
 }

@@ -24,7 +24,7 @@ pub struct KerasLayer {
 /// All layers, from pixels in 0 to 255 to probabilities; of two labels, that of the first.
 ///
 /// # Errors
-/// The colours are normalised each in its own way, which Keras' `Rescaling` does not do everywhere, or labels are made of kinds.
+/// The colours are normalised each in its own way, which Keras' `Rescaling` does not do everywhere.
 pub fn layers(spec: &Spec, weights: &Weights) -> Result<Vec<KerasLayer>> {
     let husky::spec::Input { size, mean, scale, .. } = spec.input;
     if mean != [mean[0]; 3] || scale != [scale[0]; 3] {
@@ -40,7 +40,7 @@ pub fn layers(spec: &Spec, weights: &Weights) -> Result<Vec<KerasLayer>> {
         weights: vec![],
     });
     builder.add("Rescaling", json!({"scale": scale[0], "offset": -mean[0] * scale[0]}));
-    builder.layers_of(&spec.architecture.0)?;
+    builder.layers_of(&spec.architecture.0);
     if let Some(last) = builder.layers.last_mut() {
         let function = if spec.labels.len() == 2 { "sigmoid" } else { "softmax" };
         last.config["activation"] = function.into();
@@ -59,7 +59,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn layers_of(&mut self, layers: &[Layer]) -> Result<()> {
+    fn layers_of(&mut self, layers: &[Layer]) {
         for layer in layers {
             match layer {
                 Layer::Conv2d { filters, kernel, stride, padding, activation } => {
@@ -77,7 +77,7 @@ impl Builder<'_> {
                 }
                 Layer::Residual { layers } => {
                     let before = self.last();
-                    self.layers_of(layers)?;
+                    self.layers_of(layers);
                     self.add("Add", json!({}));
                     if let Some(add) = self.layers.last_mut() {
                         add.inputs.insert(0, before);
@@ -93,12 +93,61 @@ impl Builder<'_> {
                 }
                 Layer::Dropout { percent } => self.add("Dropout", json!({"rate": f64::from(*percent) / 100.0})),
                 Layer::Flatten => self.add("Flatten", json!({"data_format": "channels_last"})),
-                Layer::LogSumExp { .. } => {
-                    bail!("its labels are taken together from kinds, for which this format has no layer: take onnx")
-                }
+                Layer::LogSumExp { groups } => self.log_sum_exp(groups.iter().map(|&count| count as usize).collect()),
             }
         }
-        Ok(())
+    }
+
+    /// By pairs, since neither Keras nor TensorFlow.js has a layer for it: `ln(e^x + e^y)` is `x + softplus(y - x)`. A value that is
+    /// left over gets the softplus of a number so small that it is 0.
+    fn log_sum_exp(&mut self, mut groups: Vec<usize>) {
+        const NOTHING: f32 = -1e4;
+        while groups.iter().any(|&count| count > 1) {
+            let halves: Vec<usize> = groups.iter().map(|count| count.div_ceil(2)).collect();
+            let shape @ [inputs, outputs] = [groups.iter().sum(), halves.iter().sum::<usize>()];
+            let [mut firsts, mut differences] = [(); 2].map(|()| vec![0.0; inputs * outputs]);
+            let mut bias = vec![NOTHING; outputs];
+            let (mut input, mut output) = (0, 0);
+            for count in groups {
+                for first in (input..input + count).step_by(2) {
+                    firsts[first * outputs + output] = 1.0;
+                    if first + 1 < input + count {
+                        differences[first * outputs + output] = -1.0;
+                        differences[(first + 1) * outputs + output] = 1.0;
+                        bias[output] = 0.0;
+                    }
+                    output += 1;
+                }
+                input += count;
+            }
+            let before = self.last();
+            self.fixed(&before, "softplus", shape, differences, bias);
+            let softplus = self.last();
+            self.fixed(&before, "linear", shape, firsts, vec![0.0; outputs]);
+            self.add("Add", json!({}));
+            if let Some(add) = self.layers.last_mut() {
+                add.inputs.insert(0, softplus);
+            }
+            groups = halves;
+        }
+        // Of two labels, the first's less the second's; of more, each as it is.
+        let (labels, before) = (groups.len(), self.last());
+        let outputs = if labels == 2 { 1 } else { labels };
+        let value = |i: usize| match (i / outputs, i % outputs) {
+            (1, 0) if labels == 2 => -1.0,
+            (input, output) => f32::from(u8::from(input == output)),
+        };
+        let kernel = (0..labels * outputs).map(value).collect();
+        self.fixed(&before, "linear", [labels, outputs], kernel, vec![0.0; outputs]);
+    }
+
+    /// Adds a dense layer behind `input` that was never trained.
+    fn fixed(&mut self, input: &str, activation: &str, shape: [usize; 2], kernel: Vec<f32>, bias: Vec<f32>) {
+        self.add("Dense", json!({"units": shape[1], "activation": activation, "use_bias": true}));
+        if let Some(dense) = self.layers.last_mut() {
+            dense.inputs = vec![input.to_owned()];
+            dense.weights = vec![("kernel", shape.to_vec(), kernel), ("bias", vec![shape[1]], bias)];
+        }
     }
 
     /// Adds a layer under the name of its weights in the model file.

@@ -60,7 +60,7 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model, and a note for whom it is imported by.
+/// The model, and a note to whoever imports it.
 fn read(args: &ImportArgs, file: Vec<u8>, like: Option<&Spec>) -> Result<(Spec, Weights, String)> {
     if hdf5_pure::is_hdf5_bytes(&file) {
         let file = File::from_bytes(file)?;
@@ -104,6 +104,8 @@ fn keras(args: &ImportArgs, config: Option<&str>, file: &File, like: Option<&Spe
             spec_of(&config, args.labels.clone())?
         }
     };
+    // Where these weights were trained nobody says.
+    spec.provenance = Provenance::default();
     let steps = spec.steps()?;
     let parameters: Vec<&Parameters> = steps.iter().flat_map(Step::parameters).collect();
     let mut tensors = tensors::read(file, &parameters)?;
@@ -128,7 +130,6 @@ fn keras(args: &ImportArgs, config: Option<&str>, file: &File, like: Option<&Spe
             .for_each(|v| *v = -*v);
     }
     let note = format!("; the network's output was taken for the probability of {label}");
-    spec.provenance = Provenance::default();
     let weights = Weights::new(&spec, tensors)?;
     Ok((spec, weights, note))
 }

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use crate::scan::Photo;
 
 /// The least correlation of the features of two photos of one scene. In the research set, which was split by scene, one
-/// validation photo in seventeen has a training photo as similar, mostly the same breed in the same pose; of two parts of one
-/// photo that share two thirds, seven in ten are (docs/audit.md).
+/// validation photo in seven has a training photo as similar, mostly the same breed in the same pose; of two parts of one
+/// photo that share less than two thirds, two in three are (docs/audit.md).
 const MIN_CORRELATION: f32 = 0.75;
 
 /// Pairs of a training and a validation photo that a network sees as one scene, most similar first; for each validation photo

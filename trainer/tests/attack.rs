@@ -118,7 +118,7 @@ fn no_photo_that_is_hidden_in_another_gets_through() {
     let [pairs, hidden, careless, shown, fooled, warned] = keys.map(sum);
     println!("{pairs} pairs, {hidden} hidden, {careless} careless, {shown} shown, {fooled} fooled, {warned} warned of");
     assert!(shown == 0 && careless * 10 > hidden * 9 && warned * 100 > hidden * 99);
-    // From a factor of 7 on, where no more than a twelfth of the pixels are changed, nothing at all comes of it.
+    // From a factor of 7 on, nothing at all comes of it.
     let strong = rows.iter().filter(|row| row["factor"].as_u64().unwrap() >= 7);
     assert_eq!(strong.map(|row| row["fooled"].as_u64().unwrap()).sum::<u64>(), 0);
     assert!(fooled * 100 < hidden);

@@ -155,6 +155,7 @@ mod tests {
     use std::{
         io::{Read, Write},
         net::TcpStream,
+        time::Duration,
     };
 
     use super::*;
@@ -225,7 +226,11 @@ mod tests {
         server.stop();
         assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
         drop(stream);
-        Server::start(folder.path(), "/", TcpListener::bind(address).unwrap()).unwrap();
+        // A process that another test is starting holds a copy of every socket between its fork and its exec.
+        let freed = (0..100).find_map(|_| {
+            TcpListener::bind(address).inspect_err(|_| std::thread::sleep(Duration::from_millis(50))).ok()
+        });
+        Server::start(folder.path(), "/", freed.unwrap()).unwrap();
     }
 
     #[test]

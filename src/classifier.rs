@@ -1,4 +1,4 @@
-use crate::{Pixels, Result, Spec, Verdict, engine::Network, gate, resize, weights};
+use crate::{Pixels, Result, Spec, Verdict, engine::Network, gate, hidden::hides_another, resize, weights};
 
 /// A loaded model: the whole way from a photo to an answer.
 ///
@@ -43,14 +43,21 @@ impl Classifier {
     /// # Errors
     /// [`Error::ModelAnswer`](crate::Error::ModelAnswer) where the network's answer is no number.
     pub fn classify_pixels(&self, pixels: &Pixels) -> Result<Verdict> {
-        let picture = resize::resize(pixels, self.spec.input.size);
-        self.verdict(&picture, &self.network.forward(&self.spec.input.normalize(picture.rgb())))
+        let photo = self.shrink(pixels);
+        self.verdict(&photo, &self.network.forward(&self.spec.input.normalize(photo.picture.rgb())))
     }
 
-    /// The answer that the logits of a resized picture are.
-    pub(crate) fn verdict(&self, picture: &Pixels, logits: &[f32]) -> Result<Verdict> {
+    pub(crate) fn shrink(&self, pixels: &Pixels) -> Shrunk {
+        let size = self.spec.input.size;
+        Shrunk { picture: resize::resize(pixels, size), hides_another: hides_another(pixels, size) }
+    }
+
+    /// The answer that the logits of a photo are.
+    pub(crate) fn verdict(&self, photo: &Shrunk, logits: &[f32]) -> Result<Verdict> {
         let verdict = Verdict::from_logits(&self.spec, logits)?;
-        Ok(Verdict { unsure: verdict.unsure || !gate::may_be_photo(picture), ..verdict })
+        let hides_another = photo.hides_another;
+        let unsure = verdict.unsure || hides_another || !gate::may_be_photo(&photo.picture);
+        Ok(Verdict { unsure, hides_another, ..verdict })
     }
 
     pub(crate) fn network(&self) -> &Network {
@@ -61,4 +68,10 @@ impl Classifier {
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
+}
+
+/// A photo in the size of the network's input, and what was seen of it in its own.
+pub(crate) struct Shrunk {
+    pub(crate) picture: Pixels,
+    hides_another: bool,
 }

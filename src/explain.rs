@@ -25,10 +25,10 @@ impl Classifier {
     /// If the model has no such label.
     pub fn explain(&self, pixels: &Pixels, label: Option<usize>) -> Result<Explanation> {
         let spec = self.spec();
-        let picture = resize::resize(pixels, spec.input.size);
+        let photo = self.shrink(pixels);
         let mut answered = Err(Error::ModelAnswer);
-        let (_, mut heat) = self.network().explain(&spec.input.normalize(picture.rgb()), |logits| {
-            answered = self.verdict(&picture, logits);
+        let (_, mut heat) = self.network().explain(&spec.input.normalize(photo.picture.rgb()), |logits| {
+            answered = self.verdict(&photo, logits);
             // Of two labels, one logit speaks for the first and against the second.
             if logits.len() == 1 { 0 } else { label.unwrap_or_else(|| argmax(logits)) }
         });

@@ -12,8 +12,11 @@ pub struct Verdict {
     pub probability: f32,
     /// The probability of every label, in the order of the model's labels. They sum to 1.
     pub probabilities: Vec<f32>,
-    /// Whether the answer had better not be relied on: too near the threshold, or of a picture that is no photo.
+    /// Whether the answer had better not be relied on: too near the threshold, of a picture that is no photo, or of one that
+    /// hides another.
     pub unsure: bool,
+    /// Whether careless programs would see [another picture](crate::hidden) in the photo than people do.
+    pub hides_another: bool,
 }
 
 impl Verdict {
@@ -34,7 +37,13 @@ impl Verdict {
             }
             _ => (argmax(&probabilities), false),
         };
-        Ok(Self { label: spec.labels[winner].clone(), probability: probabilities[winner], probabilities, unsure })
+        Ok(Self {
+            label: spec.labels[winner].clone(),
+            probability: probabilities[winner],
+            probabilities,
+            unsure,
+            hides_another: false,
+        })
     }
 
     /// The probability of every label: the sigmoid of one logit and its complement, or the softmax of several, after

@@ -7,7 +7,6 @@ use super::Failure;
 use crate::{
     Pixels, Spec, Verdict,
     explain::{Explanation, mosaic, overlay},
-    hidden::hides_another,
     spec::{Parameters, Step},
     weights,
 };
@@ -159,6 +158,7 @@ extern "C" {
 /// A photo, ready to be judged.
 pub(super) struct Decoded {
     pixels: Pixels,
+    /// Before it was made small.
     hides_another: bool,
     by: DecodedBy,
     /// When the judging began: with the decoding, where this crate does it.
@@ -188,8 +188,10 @@ impl Answer {
             milliseconds: f64,
             decoded_by: DecodedBy,
         }
-        let Verdict { label, probability, probabilities, unsure } = verdict;
-        let &Decoded { hides_another, by: decoded_by, start, .. } = photo;
+        let hides_another = verdict.hides_another || photo.hides_another;
+        let unsure = verdict.unsure || hides_another;
+        let Verdict { label, probability, probabilities, .. } = verdict;
+        let &Decoded { by: decoded_by, start, .. } = photo;
         let milliseconds = now() - start;
         let fields = Fields { label, probability, probabilities, unsure, hides_another, milliseconds, decoded_by };
         to_js(&fields).unchecked_into()
@@ -313,17 +315,11 @@ impl Classifier {
 }
 
 impl Decoded {
-    /// A picture from a canvas.
+    /// A picture from a canvas: a camera's frame, or a photo that the browser decoded.
     pub(super) fn frame(frame: &ImageData) -> Result<Self, Failure> {
         let start = now();
         let pixels = Pixels::from_rgba(frame.width(), frame.height(), &frame.data())?;
         Ok(Self { pixels, hides_another: false, by: DecodedBy::Browser, start })
-    }
-
-    /// The same, of a photo's file: there another picture may hide, at `size` pixels a side.
-    pub(super) fn file(picture: &ImageData, size: u32) -> Result<Self, Failure> {
-        let frame = Self::frame(picture)?;
-        Ok(Self { hides_another: hides_another(&frame.pixels, size), ..frame })
     }
 }
 

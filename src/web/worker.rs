@@ -246,7 +246,7 @@ async fn decode(classifier: &Classifier, photo: &Blob, decoders: &Decoders) -> R
             failure if failure.code == "photo-rare" => {}
             failure if failure.code == "photo-format" => {
                 let bitmap = decode_by_browser(photo).await.map_err(|_| failure)?;
-                return Ok(Decoded::file(&image_data(bitmap)?, size)?);
+                return Ok(Decoded::frame(&image_data(bitmap)?)?);
             }
             failure => return Err(failure.into()),
         }

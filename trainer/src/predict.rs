@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
-use husky::{Classifier, Verdict, decode, hidden::hides_another};
+use husky::{Classifier, Verdict};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ use crate::{
 /// standard error; the others go on, and the exit code is 1 at the end. Of two labels, the first is answered from the
 /// model's own threshold on, which need not be 50 %: `husky summary MODEL` shows it, and between which probabilities the
 /// answer is `unsure`. So it is about a picture that is no photo, whatever the network says.
-/// A photo that hides another picture for careless programs gets its answer and a line on standard error.
+/// Of a photo that hides another picture for careless programs the answer is unsure, and a line on standard error says why.
 ///
 /// Example: husky predict models/husky.safetensors photo.jpg
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,6 @@ enum Line<'a> {
         file: &'a str,
         #[serde(flatten)]
         verdict: &'a Verdict,
-        hides_another: bool,
         milliseconds: f64,
     },
     Bad {
@@ -102,7 +101,6 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
 
 struct Answer {
     verdict: Verdict,
-    hides_another: bool,
     /// That it took once the file was in memory.
     milliseconds: f64,
 }
@@ -110,22 +108,19 @@ struct Answer {
 fn judge(classifier: &Classifier, path: &Path) -> Result<Answer> {
     let bytes = photos::read(path)?;
     let start = Instant::now();
-    let size = classifier.spec().input.size;
-    let pixels = decode::decode(&bytes, size)?;
-    let verdict = classifier.classify_pixels(&pixels)?;
-    let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
-    Ok(Answer { verdict, hides_another: hides_another(&pixels, size), milliseconds })
+    let verdict = classifier.classify(&bytes)?;
+    Ok(Answer { verdict, milliseconds: start.elapsed().as_secs_f64() * 1000.0 })
 }
 
 fn good(json: bool, file: &str, answer: &Answer) -> Result<bool> {
-    let &Answer { ref verdict, hides_another, milliseconds } = answer;
-    if hides_another {
+    let &Answer { ref verdict, milliseconds } = answer;
+    if verdict.hides_another {
         eprintln!(
-            "{file}: hides another picture in single pixels, to deceive programs; the answer is about the one that people see"
+            "{file}: hides another picture in single pixels, to deceive programs: don't rely on an answer about it"
         );
     }
     if json {
-        return json_line(&Line::Answer { file, verdict, hides_another, milliseconds });
+        return json_line(&Line::Answer { file, verdict, milliseconds });
     }
     let Verdict { label, probability, unsure, .. } = verdict;
     let label = if *unsure { "unsure" } else { label };

@@ -114,12 +114,11 @@ fn no_photo_that_is_hidden_in_another_gets_through() {
     let rows = report["scaling"].as_array().unwrap();
     assert_eq!(rows.len(), 3 * 9);
     let sum = |what: &str| rows.iter().map(|row| row[what].as_u64().unwrap()).sum::<u64>();
-    let keys = ["pairs", "hidden", "fooled_careless", "shown", "fooled", "warned"];
-    let [pairs, hidden, careless, shown, fooled, warned] = keys.map(sum);
-    println!("{pairs} pairs, {hidden} hidden, {careless} careless, {shown} shown, {fooled} fooled, {warned} warned of");
-    assert!(shown == 0 && careless * 10 > hidden * 9 && warned * 100 > hidden * 99);
-    // From a factor of 7 on, nothing at all comes of it.
-    let strong = rows.iter().filter(|row| row["factor"].as_u64().unwrap() >= 7);
-    assert_eq!(strong.map(|row| row["fooled"].as_u64().unwrap()).sum::<u64>(), 0);
-    assert!(fooled * 100 < hidden);
+    let keys = ["pairs", "hidden", "fooled_careless", "shown", "swayed", "warned", "fooled"];
+    let sums = keys.map(sum);
+    println!("{keys:?}: {sums:?}");
+    let [pairs, hidden, careless, shown, swayed, warned, fooled] = sums;
+    assert!(pairs == 5400 && hidden * 10 > pairs * 8 && careless * 10 > hidden * 9);
+    assert_eq!((shown, fooled), (0, 0));
+    assert!(warned * 100 > hidden * 99 && swayed * 100 < hidden);
 }

@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use husky::hidden::hides_another;
 use husky::{Pixels, resize};
 use rand::RngExt;
 use rayon::prelude::*;
@@ -47,11 +46,13 @@ pub struct Row {
     fooled_careless: usize,
     /// Where this crate's showed it the hidden photo, not the one that people see.
     shown: usize,
-    /// Where it answered otherwise behind this crate's: where up to a quarter of the pixels are the hidden photo's, that shines
-    /// through for people as well.
-    fooled: usize,
-    /// Of which the page warns.
+    /// Where the model leans towards the hidden photo's label behind this crate's: where up to a quarter of the pixels are the
+    /// hidden photo's, that shines through for people as well.
+    swayed: usize,
+    /// Of which the page and `husky predict` warn; no answer about them is sure.
     warned: usize,
+    /// Where the answer that they give is surely the hidden photo's.
+    fooled: usize,
 }
 
 /// Hides photos in others, `count` pairs of two of which the model is sure and answers differently, for each resize and factor.
@@ -97,8 +98,9 @@ pub fn attack(
                 hidden: hidden.len(),
                 fooled_careless: count(|outcome| outcome.fooled_careless),
                 shown: count(|outcome| outcome.shown),
-                fooled: count(|outcome| outcome.attempt.fooled),
+                swayed: count(|outcome| outcome.swayed),
                 warned: count(|outcome| outcome.warned),
+                fooled: count(|outcome| outcome.attempt.fooled),
             });
             attempts.extend(hidden.into_iter().map(|outcome| outcome.attempt).take(2));
         }
@@ -112,6 +114,7 @@ struct Outcome {
     decibels: f64,
     fooled_careless: bool,
     shown: bool,
+    swayed: bool,
     warned: bool,
 }
 
@@ -120,20 +123,26 @@ fn hide(victim: &Victim, [cover, hidden]: &[&Picture; 2], careless: Careless, fa
     let large = resize::resize(&Pixels::from_rgb(size, size, cover.rgb.clone())?, size * factor);
     let crafted = Pixels::from_rgb(size * factor, size * factor, craft(&large, &hidden.rgb, size, careless))?;
     let seen_carelessly = victim.picture(careless.shrink(&crafted, size)?)?;
-    let [unchanged, seen] = [&large, &crafted].map(|photo| victim.picture(resize::resize(photo, size).into_rgb()));
-    let (unchanged, seen) = (unchanged?, seen?);
+    // As files are judged: whole.
+    let judge = |photo| {
+        let verdict = victim.classifier.classify_pixels(photo)?;
+        anyhow::Ok(Picture { rgb: resize::resize(photo, size).into_rgb(), verdict })
+    };
+    let (unchanged, seen) = (judge(&large)?, judge(&crafted)?);
+    // Not where enlarging alone did it.
+    let swayed = seen.verdict.label == hidden.verdict.label && unchanged.verdict.label != hidden.verdict.label;
     let distance =
         |other: &Picture| seen.rgb.iter().zip(&other.rgb).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
     Ok(Outcome {
         decibels: decibels(&large, &crafted),
         fooled_careless: seen_carelessly.verdict.label == hidden.verdict.label,
         shown: distance(hidden) < distance(cover),
-        warned: hides_another(&crafted, size),
+        swayed,
+        warned: seen.verdict.hides_another,
         attempt: Attempt {
             from: format!("{careless:?} x {factor}"),
             before: seen_carelessly,
-            // Not where enlarging alone did it.
-            fooled: seen.verdict.label == hidden.verdict.label && unchanged.verdict.label != hidden.verdict.label,
+            fooled: swayed && !seen.verdict.unsure,
             after: seen,
         },
     })
@@ -224,12 +233,12 @@ fn decibels(a: &Pixels, b: &Pixels) -> f64 {
 /// The table.
 pub fn text(rows: &[Row]) -> String {
     let mut text =
-        "made for  times larger  pairs  hidden  fooled by it  shown by ours  fooled by ours  warned of\n".to_owned();
-    for Row { resize, factor, pairs, hidden, fooled_careless, shown, fooled, warned } in rows {
+        "made for  times larger  pairs  hidden  fooled by it  shown by ours  swayed by ours  warned of  fooled by ours\n".to_owned();
+    for Row { resize, factor, pairs, hidden, fooled_careless, shown, swayed, warned, fooled } in rows {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{:<8}  {factor:>12}  {pairs:>5}  {hidden:>6}  {fooled_careless:>12}  {shown:>13}  {fooled:>14}  {warned:>9}",
+            "{:<8}  {factor:>12}  {pairs:>5}  {hidden:>6}  {fooled_careless:>12}  {shown:>13}  {swayed:>14}  {warned:>9}  {fooled:>14}",
             format!("{resize:?}")
         );
     }

@@ -4,8 +4,8 @@
 mod common;
 
 use std::path::Path;
-use std::process::{Command, Output};
 
+use common::{fail, husky, succeed};
 use serde_json::Value;
 use tempfile::TempDir;
 use trainer::config::Config;
@@ -24,15 +24,10 @@ fn trained(adversarial: f32) -> TempDir {
     folder
 }
 
-fn attack(folder: &Path, arguments: &[&str]) -> Output {
-    let model = ["attack", "run/model.safetensors"];
-    Command::new(env!("CARGO_BIN_EXE_husky")).current_dir(folder).args(model).args(arguments).output().unwrap()
-}
+const ATTACK: [&str; 2] = ["attack", "run/model.safetensors"];
 
 fn report(folder: &Path, arguments: &[&str]) -> Value {
-    let output = attack(folder, &[arguments, &["--json"]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_str(&succeed(folder, &[&ATTACK[..], arguments, &["--json"]].concat())).unwrap()
 }
 
 /// Of all rows of a strength: photos, and those that fooled the model.
@@ -71,8 +66,8 @@ fn every_kind_gives_its_table_and_its_picture() {
         assert_eq!(tried, if kind == "scaling" { 18 } else { 6 });
         // Before, after and difference, 32 pixels wide.
         assert_eq!(image::open(folder.join(&picture)).unwrap().width(), 3 * (32 + 8) + 8);
-        let text = attack(folder, &arguments[photos..]);
-        assert!(String::from_utf8(text.stdout).unwrap().lines().count() > rows.len());
+        let text = succeed(folder, &[&ATTACK[..], &arguments[photos..]].concat());
+        assert!(text.lines().count() > rows.len());
     }
 }
 
@@ -87,16 +82,15 @@ fn mistakes_get_one_sentence() {
         (&["run", "--kind", "fgsm"], "no photo that can be read is there"),
         (&["data/training/disc", "--kind", "fgsm", "--out", "missing/a.png"], "missing"),
     ] {
-        let output = attack(folder, arguments);
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{error}");
+        let error = fail(folder, &[&ATTACK[..], arguments].concat());
         assert!(error.contains(expected), "{error}");
     }
-    assert_eq!(attack(folder, &["--kind", "fgsm"]).status.code(), Some(2), "photos are missing");
+    let without_photos = husky(folder, &[&ATTACK[..], &["--kind", "fgsm"]].concat());
+    assert_eq!(without_photos.status.code(), Some(2));
     let one_label = tempfile::tempdir_in(folder).unwrap();
     common::picture(0, 9, 1).save(one_label.path().join("a.png")).unwrap();
-    let output = attack(folder, &[one_label.path().to_str().unwrap(), "--kind", "scaling"]);
-    assert!(String::from_utf8(output.stderr).unwrap().contains("two labels"));
+    let scaling = [one_label.path().to_str().unwrap(), "--kind", "scaling"];
+    assert!(fail(folder, &[&ATTACK[..], &scaling].concat()).contains("two labels"));
 }
 
 /// The page's model and real photos: `HUSKY_PHOTOS=DATA/validation cargo test --release -p trainer --test attack -- --ignored
@@ -106,11 +100,8 @@ fn mistakes_get_one_sentence() {
 fn no_photo_that_is_hidden_in_another_gets_through() {
     let photos = std::env::var("HUSKY_PHOTOS").expect("HUSKY_PHOTOS names a folder");
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/husky.safetensors");
-    let output = Command::new(env!("CARGO_BIN_EXE_husky"))
-        .args(["attack", model, &photos, "--kind", "scaling", "--count", "200", "--json"])
-        .output()
-        .unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let arguments = ["attack", model, &photos, "--kind", "scaling", "--count", "200", "--json"];
+    let report: Value = serde_json::from_str(&succeed(Path::new("."), &arguments)).unwrap();
     let rows = report["scaling"].as_array().unwrap();
     assert_eq!(rows.len(), 3 * 9);
     let sum = |what: &str| rows.iter().map(|row| row[what].as_u64().unwrap()).sum::<u64>();

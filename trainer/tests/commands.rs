@@ -1,14 +1,17 @@
 //! `husky evaluate`, `predict` and `summary`, as a user runs them.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::{
     collections::BTreeMap,
     fs,
     io::Read,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
+use common::husky;
 use husky::{
     Classifier, Spec, Weights,
     spec::{Activation, Architecture, Input, Layer, Provenance, Resize},
@@ -65,10 +68,6 @@ fn folder() -> TempDir {
         grey(&root.join(file), brightness);
     }
     folder
-}
-
-fn husky(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_husky")).current_dir(folder).args(arguments).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {

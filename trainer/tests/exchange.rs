@@ -5,9 +5,8 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use common::{kinds_model, mixed_model, small_classic, waves};
+use common::{fail, husky, kinds_model, mixed_model, small_classic, succeed, waves};
 use husky::weights::{self, Precision};
 use husky::{Classifier, Spec, Weights};
 use rten::{Model, NodeId, ValueOrView};
@@ -17,25 +16,6 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
-
-fn husky(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_husky")).current_dir(folder).args(arguments).output().unwrap()
-}
-
-fn succeed(folder: &Path, arguments: &[&str]) -> String {
-    let output = husky(folder, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The one sentence of a command that fails.
-fn fail(folder: &Path, arguments: &[&str]) -> String {
-    let output = husky(folder, arguments);
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
-    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
-    error
-}
 
 /// A folder with the model in `model.safetensors`.
 fn folder((spec, weights): &(Spec, Weights)) -> TempDir {

@@ -1,11 +1,12 @@
 //! `husky explain` and `husky activations`, as a user runs them.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
 
+use common::{fail, husky};
 use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize};
 use husky::weights::{self, Precision};
 use husky::{Spec, Weights};
@@ -45,16 +46,6 @@ fn folder() -> TempDir {
     let bright = |x: u32, y: u32| if x >= 48 && y >= 48 { 255 } else { 0 };
     RgbImage::from_fn(96, 96, |x, y| Rgb([bright(x, y); 3])).save(folder.path().join("photo.png")).unwrap();
     folder
-}
-
-fn husky(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_husky")).current_dir(folder).args(arguments).output().unwrap()
-}
-
-fn fail(folder: &Path, arguments: &[&str]) -> String {
-    let output = husky(folder, arguments);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    String::from_utf8(output.stderr).unwrap()
 }
 
 /// The part of all positive values of a map that lies in its lower right quarter.

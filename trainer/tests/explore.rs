@@ -5,8 +5,8 @@ mod common;
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
 
+use common::succeed;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
 use serde_json::{Value, json};
@@ -14,14 +14,7 @@ use tempfile::TempDir;
 
 /// Runs the command in `folder`; what it prints.
 fn explore(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_husky"))
-        .current_dir(folder)
-        .args(["explore", "data"])
-        .args(arguments)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    succeed(folder, &[&["explore", "data"], arguments].concat())
 }
 
 /// Drawings in `data`: 60 of each label for training, 3 for validation.

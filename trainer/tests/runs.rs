@@ -8,10 +8,10 @@ use std::{
     ops::ControlFlow,
     os::unix::fs::MetadataExt,
     path::Path,
-    process::{Command, Output},
     sync::{Arc, Mutex},
 };
 
+use common::{fail, husky, succeed};
 use tempfile::TempDir;
 use trainer::{
     callback::Callback,
@@ -37,22 +37,6 @@ fn config(folder: &Path, epochs: u32) -> Config {
 
 fn train(folder: &Path, run: &str, config: Config) {
     assert_eq!(Run::start(&folder.join(run), config).unwrap().train().unwrap(), Ending::Done);
-}
-
-fn husky(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_husky")).current_dir(folder).args(arguments).output().unwrap()
-}
-
-fn succeed(folder: &Path, arguments: &[&str]) -> String {
-    let output = husky(folder, arguments);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn fail(folder: &Path, arguments: &[&str]) -> String {
-    let output = husky(folder, arguments);
-    assert_eq!(output.status.code(), Some(1));
-    String::from_utf8(output.stderr).unwrap()
 }
 
 fn history(run: &Path) -> Vec<Epoch> {

@@ -300,7 +300,7 @@ mod tests {
                 looks_like_the_cover += 1;
                 assert!(distance(&tricked, &hidden) < 3.0);
                 assert!(distance(honest.rgb(), cover.rgb()) < distance(honest.rgb(), &hidden));
-                assert!(hides_another(&crafted, SIZE));
+                assert!(husky::hidden::hides_another(&crafted, SIZE));
             }
             assert!(looks_like_the_cover >= 5, "{careless:?}: {looks_like_the_cover}");
         }

@@ -1,7 +1,12 @@
 //! Drawn pictures to learn and to judge, and models to exchange, the same in every test.
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use husky::{
     Pixels, Spec, Weights,
@@ -18,6 +23,27 @@ use trainer::{
     presets::Preset,
     random::{Stream, rng},
 };
+
+/// Runs the command `husky` in `folder`.
+pub fn husky(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_husky")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+/// What it prints where it has to succeed.
+pub fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let output = husky(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The one sentence that it says where it has to fail.
+pub fn fail(folder: &Path, arguments: &[&str]) -> String {
+    let output = husky(folder, arguments);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+    error
+}
 
 /// The drawings' labels, in alphabetical order.
 pub const LABELS: [&str; 2] = ["disc", "stripes"];

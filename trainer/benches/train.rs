@@ -35,7 +35,11 @@ fn main() -> Result<()> {
         let start = Instant::now();
         let key = DropoutKey { seed: 1, epoch: 1, first_sample: step * batch };
         let labels: Vec<usize> = (0..batch as usize).map(|i| i % 2).collect();
-        optimizer.step(&network.gradients(&pictures, CrossEntropy::new(one_hot(&labels, 2)), key)?.gradients)?;
+        optimizer.step(
+            &network
+                .gradients(&pictures, |outputs| outputs.apply_op1(CrossEntropy::new(one_hot(&labels, 2))), key)?
+                .gradients,
+        )?;
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);

@@ -115,9 +115,9 @@ pub struct Config {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backbone: Option<PathBuf>,
-    /// Let the last layer, where it is fitted to the photos first, tell apart the kinds of each label of which there are at
-    /// least so many training photos, and not only the labels: the folders below the label's, or the files' names up to the
-    /// first `_`, as in `nothusky/malamute_12.jpg`. The answers stay the labels. 0 knows no kinds
+    /// Learn to tell apart the kinds of each label of which there are at least so many training photos, and not only the
+    /// labels: the folders below the label's, or the files' names up to the first `_`, as in `nothusky/malamute_12.jpg`. The
+    /// answers stay the labels. 0 knows no kinds
     #[arg(long, default_value_t = 0, value_name = "N")]
     #[serde(default)]
     pub kinds: usize,
@@ -234,7 +234,6 @@ impl Config {
             Input::MAX_SIZE
         );
         ensure!(self.backbone.is_some() || self.frozen_layers == 0, "--frozen-layers works with --backbone only");
-        ensure!(self.backbone.is_some() || self.kinds == 0, "--kinds works with --backbone only");
         let Augmentation { rotation_range, shear_range, zoom_range, random_crop, color_jitter, random_erasing, .. } =
             self.augmentation;
         ensure!(random_crop > 0.0 && random_crop <= 1.0, "--random-crop must be above 0 and at most 1");

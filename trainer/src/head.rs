@@ -48,7 +48,7 @@ pub fn fit(network: &Network, split: &Split, loader: &Loader, kinds: Option<&Kin
     let Some([weight, bias]) = network.last_layer() else { bail!("the network has no last layer to fit") };
     let features = Tensor::cat(&features, 0)?;
     let layer = match kinds {
-        Some(kinds) => regression(&features, &kinds.of, kinds.counts.iter().sum())?,
+        Some(kinds) => regression(&features, &kinds.of, kinds.count())?,
         None => regression(&features, &labels, split.labels())?,
     };
     weight.set(&layer.weight)?;

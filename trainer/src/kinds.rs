@@ -18,6 +18,11 @@ pub struct Kinds {
 }
 
 impl Kinds {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
     /// The kinds of a split's photos of which there are at least `least`; what is rarer is one more kind of its label.
     pub fn of(split: &Split, labels: &[String], least: usize) -> Self {
         let kind = |photo: &Photo| {

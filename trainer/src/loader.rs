@@ -44,9 +44,11 @@ pub struct Options {
 pub struct Batch {
     /// `[batch, size, size, 3]`, normalised.
     pub inputs: Vec<f32>,
+    /// The place of each photo in its split.
+    pub photos: Vec<usize>,
     /// The index of each photo's label.
     pub labels: Vec<usize>,
-    /// The teachers' mean probability of each label, photo by photo; empty without teachers.
+    /// The teachers' mean probability of each of their labels, photo by photo; empty without teachers.
     pub taught: Vec<Vec<f64>>,
     /// The place of the first photo in the epoch or split.
     pub first: usize,
@@ -235,7 +237,7 @@ fn make_batch(split: &Split, options: &Options, photos: &[usize], first: usize, 
     let pictures = inputs.par_chunks_exact_mut(size * size * 3).zip(photos).enumerate();
     let taught: Vec<Option<Vec<f64>>> = pictures.map(make).collect::<Result<_>>()?;
     let labels = photos.iter().map(|&photo| split.label(photo)).collect();
-    Ok(Batch { inputs, labels, taught: taught.into_iter().flatten().collect(), first })
+    Ok(Batch { inputs, photos: photos.to_vec(), labels, taught: taught.into_iter().flatten().collect(), first })
 }
 
 /// Reads, distorts and normalises a photo into `out`; returns what the teachers say about it.
@@ -263,7 +265,7 @@ fn distorted(
     distortion.apply(&rgb, side as usize, &mut picture);
     let picture = Pixels::from_rgb(side, side, picture.into_iter().map(|value| value.round() as u8).collect())?;
     out.copy_from_slice(&input.normalize(resize(&picture, input.size).rgb()));
-    let mut mean = vec![0.0; split.labels()];
+    let mut mean = vec![0.0; teachers.first().map_or(0, |teacher| teacher.spec().labels.len())];
     for teacher in teachers {
         for (mean, probability) in mean.iter_mut().zip(teacher.classify_pixels(&picture)?.probabilities) {
             *mean += f64::from(probability) / teachers.len() as f64;

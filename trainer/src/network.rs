@@ -15,8 +15,7 @@ use husky::spec::{Activation, Op, Parameters, Spec, Step, Window};
 use rand::RngExt;
 
 use crate::ops::{
-    BatchNorm, Conv2d, CrossEntropy, Dense, DepthwiseConv2d, DropoutKey, GlobalAveragePool2d, LogSumExp, Pointwise,
-    Statistics,
+    BatchNorm, Conv2d, Dense, DepthwiseConv2d, DropoutKey, GlobalAveragePool2d, LogSumExp, Pointwise, Statistics,
 };
 use crate::random::{self, Stream};
 use names::{Names, is_normed, layers};
@@ -49,9 +48,9 @@ const MOMENTUM: f64 = 0.99;
 
 /// What a batch says about the parameters.
 pub struct Gradients {
-    /// `[batch, outputs]`.
-    pub logits: Tensor,
-    /// The mean cross-entropy.
+    /// Of the last layer that has weights, `[batch, outputs]`: logits of labels or, where that is so, of kinds.
+    pub outputs: Tensor,
+    /// The mean over the batch.
     pub loss: Tensor,
     /// The loss' gradient by each parameter, and by the input if that is a [`Var`].
     pub gradients: GradStore,
@@ -193,9 +192,12 @@ impl Network {
         self.run(&self.steps[..self.last()], input.clone(), &mut Pass::new(None))
     }
 
-    /// The logits `[batch, outputs]` that come of the last layer's outputs.
+    /// The logits `[batch, labels]`, of two labels one, that come of the last layer's outputs.
     pub fn logits(&self, outputs: &Tensor) -> Result<Tensor> {
-        self.run(&self.steps[self.last() + 1..], outputs.clone(), &mut Pass::new(None))
+        match self.steps.get(self.last() + 1).map(|step| &step.op) {
+            Some(Op::LogSumExp { groups }) => outputs.apply_op1(LogSumExp { groups: groups.clone() }),
+            _ => Ok(outputs.clone()),
+        }
     }
 
     /// The place of the last step with weights: the last one, or that before the one that takes kinds together.
@@ -204,16 +206,21 @@ impl Network {
     }
 
     /// The training pass over a batch, there and back: with dropout, normed by the batch, whose statistics move the
-    /// network's. An input that is a [`Var`] gets its gradient, too.
-    pub fn gradients(&self, input: &Tensor, loss: CrossEntropy, dropout: DropoutKey) -> Result<Gradients> {
+    /// network's. `loss` is of the last layer's outputs. An input that is a [`Var`] gets its gradient, too.
+    pub fn gradients(
+        &self,
+        input: &Tensor,
+        loss: impl FnOnce(&Tensor) -> Result<Tensor>,
+        dropout: DropoutKey,
+    ) -> Result<Gradients> {
         let mut pass = Pass::new(Some(dropout));
-        let logits = self.run(&self.steps, input.clone(), &mut pass)?;
+        let outputs = self.run(&self.steps[..=self.last()], input.clone(), &mut pass)?;
         // candle's own tape is for the loss alone.
-        let leaf = Var::from_tensor(&logits)?;
-        let loss = leaf.apply_op1(loss)?;
+        let leaf = Var::from_tensor(&outputs)?;
+        let loss = loss(&leaf)?;
         let mut gradients = loss.backward()?;
         let Some(gradient) = gradients.remove(&leaf) else { bail!("the loss has no gradient") };
-        gradients.insert(&logits, gradient);
+        gradients.insert(&outputs, gradient);
         while let Some(node) = pass.tape.pop() {
             for (tensor, gradient) in node.backward(&mut gradients)? {
                 let Some(gradient) = gradient else { continue };
@@ -224,7 +231,7 @@ impl Network {
                 gradients.insert(&tensor, sum);
             }
         }
-        Ok(Gradients { logits, loss, gradients })
+        Ok(Gradients { outputs, loss, gradients })
     }
 
     fn run(&self, steps: &[Step], mut x: Tensor, pass: &mut Pass) -> Result<Tensor> {

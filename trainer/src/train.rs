@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail, ensure};
+use candle_core::Tensor;
 use candle_nn::Optimizer as _;
 use husky::Spec;
 use husky::weights::Precision;
@@ -33,6 +34,7 @@ use crate::checkpoint::{self, Epoch, State};
 use crate::config::Config;
 use crate::dataset::{self, Dataset};
 use crate::files::write_atomically;
+use crate::kinds::Kinds;
 use crate::loader::{Batch, Loader};
 use crate::metrics;
 use crate::network::{Gradients, Network};
@@ -125,6 +127,8 @@ pub enum Ending {
 pub struct Run {
     folder: PathBuf,
     data: Dataset,
+    /// What the network learns to tell apart, where that is more than labels.
+    kinds: Option<Kinds>,
     loader: Loader,
     spec: Spec,
     network: Network,
@@ -216,17 +220,25 @@ impl Run {
         let key = DropoutKey { seed: config.seed, epoch: self.state.epoch.into(), first_sample: batch.first as u64 };
         let epochs = f64::from(self.state.epoch - 1) + f64::from(self.state.step) / f64::from(config.steps_per_epoch);
         self.optimizer.set_learning_rate(config.learning_rate_at(epochs));
-        let mut targets = smooth(one_hot(&batch.labels, self.spec.labels.len()), config.label_smoothing);
+        let learned = match &self.kinds {
+            Some(kinds) => {
+                one_hot(&batch.photos.iter().map(|&photo| kinds.of[photo]).collect::<Vec<_>>(), kinds.count())
+            }
+            None => one_hot(&batch.labels, self.spec.labels.len()),
+        };
+        let mut targets = smooth(learned, config.label_smoothing);
         for (row, taught) in targets.iter_mut().zip(&batch.taught) {
             row.iter_mut().zip(taught).for_each(|(own, taught)| *own += config.distillation * (taught - *own));
         }
-        let loss = || CrossEntropy::new(targets.clone()).with_offsets(self.prior_offsets());
+        let offsets = self.prior_offsets();
+        let loss =
+            |outputs: &Tensor| outputs.apply_op1(CrossEntropy::new(targets.clone()).with_offsets(offsets.clone()));
         let mut input = batch.tensor()?;
         if config.adversarial > 0.0 {
-            input = adversary::attacked(&self.network, &self.spec.input, &input, config.adversarial, loss(), key)?;
+            input = adversary::attacked(&self.network, &self.spec.input, &input, config.adversarial, loss, key)?;
         }
-        let Gradients { logits, loss, gradients } = self.network.gradients(&input, loss(), key)?;
-        let correct = count_correct(&logits.to_vec2()?, &batch.labels);
+        let Gradients { outputs, loss, gradients } = self.network.gradients(&input, loss, key)?;
+        let correct = count_correct(&self.network.logits(&outputs)?.to_vec2()?, &batch.labels);
         let value = loss.to_scalar::<f32>()?;
         self.check_finite(value)?;
         self.optimizer.step(&gradients)?;
@@ -239,17 +251,18 @@ impl Run {
         Ok(())
     }
 
-    /// What the balanced batches' logits have above those of the photos as they are: the logarithm of how much more often
+    /// What the balanced batches' outputs have above those of the photos as they are: the logarithm of how much more often
     /// each label is shown.
     fn prior_offsets(&self) -> Vec<f64> {
         if !self.state.config.balance {
             return Vec::new();
         }
         let offsets: Vec<f64> = self.data.training.counts().iter().map(|&count| -(count as f64).ln()).collect();
-        match offsets[..] {
+        match (&self.kinds, &offsets[..]) {
+            (Some(kinds), _) => kinds.counts.iter().zip(offsets).flat_map(|(&count, o)| vec![o; count]).collect(),
             // One logit speaks for the first label, against the second.
-            [first, second] => vec![first - second],
-            _ => offsets,
+            (None, [first, second]) => vec![first - second],
+            (None, _) => offsets,
         }
     }
 

@@ -6,6 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::{fail, husky, succeed};
+use image::{Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::TempDir;
 use trainer::config::Config;
@@ -69,6 +70,23 @@ fn every_kind_gives_its_table_and_its_picture() {
         let text = succeed(folder, &[&ATTACK[..], &arguments[photos..]].concat());
         assert!(text.lines().count() > rows.len());
     }
+}
+
+#[test]
+fn of_a_photo_that_hides_another_no_answer_is_sure() {
+    let folder = trained(0.0);
+    let folder = folder.path();
+    // Grey, but for one pixel in sixteen: those that a nearest-neighbour resize to 224 by 224 looks at.
+    let hides = RgbImage::from_fn(896, 896, |x, y| Rgb([if x % 4 == 2 && y % 4 == 2 { 0 } else { 220 }; 3]));
+    hides.save(folder.join("hides.png")).unwrap();
+    let photos = ["hides.png", "data/validation/disc/disc_0000.png"];
+    let output = husky(folder, &[&["predict", "--json", "run/model.safetensors"][..], &photos].concat());
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("hides.png: hides another picture"));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["hides_another"], &lines[0]["unsure"]), (&true.into(), &true.into()));
+    assert_eq!(lines[1]["hides_another"], false);
 }
 
 #[test]

@@ -285,21 +285,6 @@ fn predict_as_json_is_the_classifiers_own_answer() {
 }
 
 #[test]
-fn of_a_photo_that_hides_another_no_answer_is_sure() {
-    let folder = folder();
-    // Bright, but for one pixel in sixteen: those that a nearest-neighbour resize to 224 by 224 looks at.
-    let hides = RgbImage::from_fn(896, 896, |x, y| Rgb([if x % 4 == 2 && y % 4 == 2 { 0 } else { 220 }; 3]));
-    hides.save(folder.path().join("hides.png")).unwrap();
-    let arguments = ["predict", "--json", "model.safetensors", "hides.png", "photos/bright/snow/a_b.png"];
-    let output = husky(folder.path(), &arguments);
-    assert!(output.status.success() && text(&output.stderr).starts_with("hides.png: hides another picture"));
-    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let seen: Vec<_> = lines.iter().map(|line| (&line["label"], &line["hides_another"], &line["unsure"])).collect();
-    let (bright, [no, yes]) = (Value::from("bright"), [false, true].map(Value::from));
-    assert_eq!(seen, [(&bright, &yes, &yes), (&bright, &no, &no)]);
-}
-
-#[test]
 fn predict_goes_on_after_a_bad_photo() {
     let folder = folder();
     fs::write(folder.path().join("photos/bright/bad.jpg"), "").unwrap();

@@ -35,7 +35,8 @@ fn check(inputs: &[&Var], f: impl Fn() -> Result<Tensor>) {
 
 /// The same for a network's loss, all its parameters and its input.
 fn check_network(network: &Network, x: &Var, labels: &[usize]) {
-    let pass = || network.gradients(x, CrossEntropy::new(one_hot(labels, 2)), KEY);
+    let loss = |outputs: &Tensor| network.logits(outputs)?.apply_op1(CrossEntropy::new(one_hot(labels, 2)));
+    let pass = || network.gradients(x, loss, KEY);
     let inputs: Vec<&Var> = network.parameters().values().chain([x]).collect();
     compare(&inputs, &pass().unwrap().gradients, || Ok(pass()?.loss));
 }
@@ -419,7 +420,7 @@ fn batch_norm_is_folded_into_the_weights() {
     let x = random(5, &[2, 9, 9, 3]).to_dtype(DType::F32).unwrap();
     let fresh = network.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     for _ in 0..200 {
-        network.gradients(&x, CrossEntropy::new(one_hot(&[0, 1], 2)), KEY).unwrap();
+        network.gradients(&x, |outputs| outputs.apply_op1(CrossEntropy::new(one_hot(&[0, 1], 2))), KEY).unwrap();
     }
     let logits = network.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_ne!(fresh, logits);
@@ -451,7 +452,7 @@ fn classic_equals_the_reference() {
     let network = tensors.iter().map(|(name, t)| (name.clone(), single(t))).collect();
     let network = Network::new(&spec, network, Frozen::default()).unwrap();
     let Gradients { loss, gradients, .. } =
-        network.gradients(&single(&x), CrossEntropy::new(one_hot(&[0], 2)), KEY).unwrap();
+        network.gradients(&single(&x), |outputs| outputs.apply_op1(CrossEntropy::new(one_hot(&[0], 2))), KEY).unwrap();
 
     let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
     let parameters = tensors.iter().map(|(name, t)| (name.clone(), values(t))).collect();

@@ -206,8 +206,30 @@ fn a_last_layer_that_learns_kinds_answers_with_labels() {
     succeed(folder, &[&arguments[..], &["labels"]].concat());
     let model = |run: &str| fs::read(folder.join(run).join("model.safetensors")).unwrap();
     assert!(model("none") == model("labels"));
-    let error = fail(folder, &["train", "data", "--kinds", "5", "--out", "no"]);
-    assert!(error.contains("--kinds works with --backbone only"), "{error}");
+    // Only who learnt the same kinds can teach them.
+    let quick = ["train", "data", "--preset", "quick", "--kinds", "5", "--steps-per-epoch", "5", "--teacher"];
+    succeed(folder, &[&quick[..], &["kinds/model.safetensors", "--epochs", "1", "--out", "taught"]].concat());
+    let error = fail(folder, &[&quick[..], &["labels/model.safetensors", "--out", "no"]].concat());
+    assert!(error.contains("labels/model.safetensors: was not trained on the kinds"), "{error}");
+}
+
+/// The kinds here can't be told apart, so who tries to is left with the entropy of a third, for the half of the photos that are
+/// stripes, and answers with the right labels all the same.
+#[test]
+fn kinds_are_learnt_from_nothing_too() {
+    let folder = folder();
+    let folder = folder.path();
+    let recipe = ["train", "data", "--preset", "quick", "--epochs", "12", "--steps-per-epoch", "20"];
+    let losses = |run: &str, kinds: &str| -> [f64; 2] {
+        succeed(folder, &[&recipe[..], &["--learning-rate", "0.004", "--kinds", kinds, "--out", run]].concat());
+        let metrics = fs::read_to_string(folder.join(run).join("metrics.csv")).unwrap();
+        let last: Vec<f64> = metrics.lines().last().unwrap().split(',').map(|value| value.parse().unwrap()).collect();
+        [last[1], last[3]]
+    };
+    name_kinds(&folder.join("data/training/stripes"), ["wide", "narrow"]);
+    let ([labels, _], [kinds, validation]) = (losses("labels", "0"), losses("kinds", "5"));
+    assert!(labels < 0.2 && kinds > 0.25, "{labels} {kinds}");
+    assert!(validation < 0.4, "{validation}");
 }
 
 /// Runs `husky` and interrupts it as soon as `file` is there; whether that stopped it before its end.

@@ -1,7 +1,7 @@
 //! Attacks of someone who has the model file.
 
 use anyhow::{Context, Result};
-use candle_core::{Device, Var};
+use candle_core::{Device, Tensor, Var};
 use rand::{Rng, RngExt};
 
 use super::{Picture, Victim};
@@ -45,7 +45,9 @@ fn gradient(victim: &Victim, values: &[f32], label: usize) -> Result<Vec<f32>> {
     let (size, (pixels, _)) = (input.size as usize, values.as_chunks::<3>());
     let normalized = pixels.iter().flat_map(|&pixel| input.normalize_pixel(pixel)).collect();
     let x = Var::from_vec(normalized, (1, size, size, 3), &Device::Cpu)?;
-    let loss = CrossEntropy::new(one_hot(&[label], victim.labels().len()));
+    let loss = |outputs: &Tensor| {
+        victim.network.logits(outputs)?.apply_op1(CrossEntropy::new(one_hot(&[label], victim.labels().len())))
+    };
     let nothing_is_dropped = DropoutKey { seed: 0, epoch: 0, first_sample: 0 };
     let gradients = victim.network.gradients(&x, loss, nothing_is_dropped)?.gradients;
     let slopes: Vec<f32> = gradients.get(&x).context("the input has no gradient")?.flatten_all()?.to_vec1()?;

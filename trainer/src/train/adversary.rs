@@ -6,7 +6,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 
 use crate::network::Network;
-use crate::ops::{CrossEntropy, DropoutKey};
+use crate::ops::DropoutKey;
 use crate::random::{Stream, rng};
 
 /// A step is so many times as long as the way that is allowed; what is too long is cut off (Wong et al. 2020, "Fast is better
@@ -20,7 +20,7 @@ pub fn attacked(
     input: &Input,
     batch: &Tensor,
     strength: f32,
-    loss: CrossEntropy,
+    loss: impl FnOnce(&Tensor) -> Result<Tensor>,
     key: DropoutKey,
 ) -> Result<Tensor> {
     let reach = input.scale.map(|scale| (strength * scale).abs());

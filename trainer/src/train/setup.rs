@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use candle_nn::Optimizer as _;
 use husky::spec::Provenance;
+use husky::weights::{self, Precision};
 use husky::{Classifier, Spec};
 
 use super::progress::EpochProgress;
@@ -13,7 +14,6 @@ use super::{Run, count_correct};
 use crate::callback::{Callback, Curves, EarlyStopping, Metrics};
 use crate::checkpoint::{self, State};
 use crate::config::Config;
-use crate::dataset::Dataset;
 use crate::files::{self, csv_bytes, write_atomically};
 use crate::kinds::Kinds;
 use crate::loader::{self, Loader};
@@ -104,7 +104,9 @@ impl Run {
             config.steps_per_epoch = data.training.len().div_ceil(config.batch_size) as u32;
         }
         let mut spec = config.preset.spec(data.labels.clone(), config.size);
-        if let Some(kinds) = kinds(&config, &data) {
+        let kinds = (config.kinds > 0).then(|| Kinds::of(&data.training, &data.labels, config.kinds));
+        let kinds = kinds.filter(|kinds| kinds.counts.iter().any(|&count| count > 1));
+        if let Some(kinds) = &kinds {
             with_kinds(&mut spec.architecture, &kinds.counts);
         }
         spec.provenance = Provenance {
@@ -127,7 +129,7 @@ impl Run {
         let depths = network.depths();
         let last = depths.iter().copied().max().unwrap_or_default();
         optimizer.factors = depths.iter().map(|depth| config.layer_decay.powi((last - depth) as i32)).collect();
-        let teachers = config.teacher.iter().map(|path| teacher(path, &spec)).collect::<Result<_>>()?;
+        let teachers = config.teacher.iter().map(|path| teacher(path, &spec, kinds.as_ref())).collect::<Result<_>>()?;
         let state = State::new(config, spec.provenance.data.clone());
         let loader = Loader::new(loader::Options {
             seed: state.config.seed,
@@ -140,13 +142,23 @@ impl Run {
         })?;
         let callbacks: Vec<Box<dyn Callback>> =
             vec![Box::new(Metrics), Box::new(Curves), Box::new(TensorBoard), Box::new(EarlyStopping)];
-        Ok(Self { folder: folder.to_owned(), data, loader, spec, network, average: None, optimizer, state, callbacks })
+        Ok(Self {
+            folder: folder.to_owned(),
+            data,
+            kinds,
+            loader,
+            spec,
+            network,
+            average: None,
+            optimizer,
+            state,
+            callbacks,
+        })
     }
 
     /// What precedes the first step.
     fn begin(&mut self) -> Result<()> {
-        let kinds = kinds(&self.state.config, &self.data);
-        let fit = || head::fit(&self.network, &self.data.training, &self.loader, kinds.as_ref());
+        let fit = || head::fit(&self.network, &self.data.training, &self.loader, self.kinds.as_ref());
         let fit = self.state.config.backbone.is_some().then(fit).transpose()?;
         self.average = self.averaged()?;
         // The backbone with a fitted last layer is epoch 0: what the others have to be better than.
@@ -174,14 +186,9 @@ impl Run {
     }
 }
 
-/// The kinds that the last layer learns, where the recipe wants it to and a label has several.
-fn kinds(config: &Config, data: &Dataset) -> Option<Kinds> {
-    let kinds = (config.kinds > 0).then(|| Kinds::of(&data.training, &data.labels, config.kinds));
-    kinds.filter(|kinds| kinds.counts.iter().any(|&count| count > 1))
-}
-
-/// The model at `path`, which has to know the same labels.
-fn teacher(path: &Path, spec: &Spec) -> Result<Classifier> {
+/// The model at `path`, which has to know the same labels and the same kinds of them, if there are any: it then answers with
+/// kinds, too.
+fn teacher(path: &Path, spec: &Spec, kinds: Option<&Kinds>) -> Result<Classifier> {
     let teacher = model_file::load(path)?;
     let labels = &teacher.spec().labels;
     ensure!(
@@ -190,5 +197,15 @@ fn teacher(path: &Path, spec: &Spec) -> Result<Classifier> {
         path.display(),
         spec.labels
     );
-    Ok(teacher)
+    let Some(kinds) = kinds else { return Ok(teacher) };
+    ensure!(
+        teacher.spec().architecture.0.last() == spec.architecture.0.last(),
+        "{}: was not trained on the kinds of these photos and can't teach them: train it with the same --kinds",
+        path.display()
+    );
+    let (mut spec, weights) = weights::read(&model_file::read(path)?)?;
+    spec.architecture.0.pop();
+    spec.labels = (0..kinds.count()).map(|kind| kind.to_string()).collect();
+    spec.unsure = None;
+    Ok(Classifier::load(&weights::write(&spec, &weights, Precision::F32)?)?)
 }

@@ -213,8 +213,8 @@ fn a_last_layer_that_learns_kinds_answers_with_labels() {
     assert!(error.contains("labels/model.safetensors: was not trained on the kinds"), "{error}");
 }
 
-/// The kinds here can't be told apart, so who tries to is left with the entropy of a third, for the half of the photos that are
-/// stripes, and answers with the right labels all the same.
+/// The kinds here can be learnt by heart only, so who tries to is left with much of the entropy of a third, for the half that are
+/// stripes, 0.32, and answers with the right labels all the same.
 #[test]
 fn kinds_are_learnt_from_nothing_too() {
     let folder = folder();
@@ -228,7 +228,7 @@ fn kinds_are_learnt_from_nothing_too() {
     };
     name_kinds(&folder.join("data/training/stripes"), ["wide", "narrow"]);
     let ([labels, _], [kinds, validation]) = (losses("labels", "0"), losses("kinds", "5"));
-    assert!(labels < 0.2 && kinds > 0.25, "{labels} {kinds}");
+    assert!(labels < 0.1 && kinds > 0.2, "{labels} {kinds}");
     assert!(validation < 0.4, "{validation}");
 }
 

@@ -28,8 +28,8 @@ const RECORDS: [Record; 3] = [
     Record {
         name: "tiny",
         logits: [-10.8679, -10.8577, -10.7512, -10.3150],
-        roc_auc: 0.9760,
-        balanced_accuracy: 0.9257,
+        roc_auc: 0.9841,
+        balanced_accuracy: 0.9484,
     },
     Record {
         name: "classic",

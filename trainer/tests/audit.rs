@@ -15,7 +15,7 @@ use rand::RngExt;
 use serde_json::Value;
 use trainer::random::{Stream, rng};
 
-const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/tiny.safetensors");
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/husky.safetensors");
 
 /// Runs the command in `folder`; its exit code and its report.
 fn audit(folder: &Path, arguments: &[&str]) -> (i32, Value) {

@@ -27,7 +27,7 @@ const RECORDS: [Record; 3] = [
     },
     Record {
         name: "tiny",
-        logits: [-10.8679, -10.8577, -10.7512, -10.3150],
+        logits: [-21.3775, -27.1438, -23.7116, -19.9981],
         roc_auc: 0.9841,
         balanced_accuracy: 0.9484,
     },

@@ -1,8 +1,7 @@
 //! Photos that hide another picture from people. Of a large photo, a nearest-neighbour or plain bilinear resize looks at a
 //! few pixels only; whoever changes just these makes a program see what nobody else does (Xiao et al. 2019, "Seeing is not
 //! believing"; Quiring et al. 2020, "Adversarial preprocessing"). This crate's [resize](crate::resize) weighs all pixels, so
-//! its answers are about what people see. That the photo was made to deceive is still worth a
-//! warning, and no sure answer.
+//! its answers are about what people see. That the photo was made to deceive is still worth a warning, and no sure answer.
 
 use crate::Pixels;
 

@@ -100,7 +100,10 @@ fn mistakes_get_one_sentence() {
         (&["run", "--kind", "fgsm"], "no photo that can be read is there"),
         (&["data/training/disc", "--kind", "fgsm", "--out", "missing/a.png"], "missing"),
     ] {
-        let error = fail(folder, &[&ATTACK[..], arguments].concat());
+        // One of them has lines about files, too.
+        let output = husky(folder, &[&ATTACK[..], arguments].concat());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains(expected), "{error}");
     }
     let without_photos = husky(folder, &[&ATTACK[..], &["--kind", "fgsm"]].concat());
@@ -130,4 +133,7 @@ fn no_photo_that_is_hidden_in_another_gets_through() {
     assert!(pairs == 5400 && hidden * 10 > pairs * 8 && careless * 10 > hidden * 9);
     assert_eq!((shown, fooled), (0, 0));
     assert!(warned * 100 > hidden * 99 && swayed * 100 < hidden);
+    // From a factor of 7 on, nothing at all comes of it.
+    let strong = rows.iter().filter(|row| row["factor"].as_u64().unwrap() >= 7);
+    assert_eq!(strong.map(|row| row["swayed"].as_u64().unwrap()).sum::<u64>(), 0);
 }

@@ -189,23 +189,23 @@ impl Run {
 /// The model at `path`, which has to know the same labels and the same kinds of them, if there are any: it then answers with
 /// kinds, too.
 fn teacher(path: &Path, spec: &Spec, kinds: Option<&Kinds>) -> Result<Classifier> {
-    let teacher = model_file::load(path)?;
-    let labels = &teacher.spec().labels;
+    let file = model_file::read(path)?;
+    let (mut known, weights) = weights::read(&file).with_context(|| path.display().to_string())?;
     ensure!(
-        *labels == spec.labels,
-        "{}: knows the labels {labels:?} and can't teach {:?}",
+        known.labels == spec.labels,
+        "{}: knows the labels {:?} and can't teach {:?}",
         path.display(),
+        known.labels,
         spec.labels
     );
-    let Some(kinds) = kinds else { return Ok(teacher) };
+    let Some(kinds) = kinds else { return Ok(Classifier::load(&file)?) };
     ensure!(
-        teacher.spec().architecture.0.last() == spec.architecture.0.last(),
+        known.architecture.0.last() == spec.architecture.0.last(),
         "{}: was not trained on the kinds of these photos and can't teach them: train it with the same --kinds",
         path.display()
     );
-    let (mut spec, weights) = weights::read(&model_file::read(path)?)?;
-    spec.architecture.0.pop();
-    spec.labels = (0..kinds.count()).map(|kind| kind.to_string()).collect();
-    spec.unsure = None;
-    Ok(Classifier::load(&weights::write(&spec, &weights, Precision::F32)?)?)
+    known.architecture.0.pop();
+    known.labels = (0..kinds.count()).map(|kind| kind.to_string()).collect();
+    known.unsure = None;
+    Ok(Classifier::load(&weights::write(&known, &weights, Precision::F32)?)?)
 }

@@ -75,9 +75,12 @@ impl Filters {
 
     /// Writes the values of the block that starts at filter `first` into its place in `pixel`.
     #[inline(always)]
-    pub(crate) fn store<S: Simd>(&self, first: usize, values: [S::f32s; VECTORS], pixel: &mut [f32]) {
-        for (values, target) in values.iter().zip(pixel[first..self.count].chunks_exact_mut(S::f32s::LEN)) {
-            values.store_slice(target);
+    pub(crate) fn store<S: Simd>(&self, first: usize, [a, b]: [S::f32s; VECTORS], pixel: &mut [f32]) {
+        let (target, rest) = pixel[first..self.count].split_at_mut(S::f32s::LEN);
+        a.store_slice(target);
+        // No loop: it is compiled to a copy of any length, for which V8 calls out of WebAssembly.
+        if let Some(target) = rest.get_mut(..S::f32s::LEN) {
+            b.store_slice(target);
         }
     }
 }

@@ -30,7 +30,7 @@ fn compare(format: &str, file: &str, peer: impl Fn() -> Command, limit: f32) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
-    let shipped = ["husky", "tiny", "classic"].iter().map(|name| models.join(format!("{name}.safetensors")));
+    let shipped = ["husky", "tiny", "compact", "classic"].iter().map(|name| models.join(format!("{name}.safetensors")));
     for (i, (spec, weights)) in [mixed_model(), small_classic(), kinds_model()].iter().enumerate() {
         fs::write(path(&format!("{i}.safetensors")), weights::write(spec, weights, Precision::F32).unwrap()).unwrap();
     }

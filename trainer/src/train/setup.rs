@@ -83,7 +83,7 @@ impl Run {
             let saved = checkpoint::load(&path, &run.network, run.average.as_ref(), &mut run.optimizer)?;
             ensure!(
                 run.state.config.steps_alike(&saved.config),
-                "{}: was changed since the run began: put back all but data, epochs, patience and desired_accuracy, or train anew with --config and --out",
+                "{}: was changed since the run began: put back all but data, epochs (these, too, where the schedule is cosine), patience and desired_accuracy, or train anew with --config and --out",
                 file.display()
             );
             ensure!(

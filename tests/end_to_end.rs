@@ -275,7 +275,7 @@ fn a_heat_map_and_feature_maps_show_what_an_answer_rests_on() {
     let boxes = browser.read(over);
     assert_eq!(boxes[0], boxes[1]);
     let alpha = "(() => { const c = cards()[0].querySelector('.heat'); const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height); return [c.width, Math.max(...data.filter((_, i) => i % 4 === 3))] })()";
-    assert_eq!(browser.read(alpha), json!([9, 200]));
+    assert_eq!(browser.read(alpha), json!([7, 200]));
 
     browser.read("cards()[0].querySelector('.inside').click()");
     browser.until("the feature maps show", "shown(cards()[0].querySelector('.maps'))");

@@ -3,6 +3,7 @@ use fearless_simd::prelude::*;
 use crate::{
     filters::{Filters, Finish, ROWS, VECTORS, accumulate, largest, zeros},
     picture::{Layout, Picture},
+    piece,
 };
 
 /// Tiles that are computed with one block of filters before the next block comes: their input stays in the first-level
@@ -30,10 +31,8 @@ struct Tile {
 }
 
 impl Conv {
-    #[inline(always)]
     pub(crate) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
         let (from, to) = (input.layout, output.layout);
-        let (run, pitch) = (self.kernel * from.depth, from.pitch());
         let pixels = to.height * to.width;
         let tiles = if self.pool { pixels } else { pixels.div_ceil(ROWS) };
         let mut band = [Tile::default(); BAND];
@@ -42,24 +41,34 @@ impl Conv {
             for (i, tile) in band.iter_mut().enumerate() {
                 *tile = self.tile(&from, &to, first + i);
             }
-            for (filter, weights) in self.filters.blocks::<S>() {
-                for tile in &*band {
-                    let mut sums = zeros(simd);
-                    for (y, weights) in weights.chunks_exact(run * VECTORS * S::f32s::LEN).enumerate() {
-                        let rows = tile.inputs.map(|start| &input.values[start + y * pitch..][..run]);
-                        accumulate(simd, &mut sums, rows, weights);
-                    }
-                    if self.pool {
-                        // Bias and activation keep the order of values, so they may follow the maximum.
-                        let [a, b, c, d] = sums;
-                        let largest = [largest::<S>(a[0], b[0], c[0], d[0]), largest::<S>(a[1], b[1], c[1], d[1])];
-                        let values = self.finish.block(simd, filter, largest);
-                        self.filters.store::<S>(filter, values, &mut output.values[tile.outputs[0]..]);
-                    } else {
-                        for (sums, start) in sums.into_iter().zip(tile.outputs) {
-                            let values = self.finish.block(simd, filter, sums);
-                            self.filters.store::<S>(filter, values, &mut output.values[start..]);
-                        }
+            piece(
+                simd,
+                #[inline(always)]
+                || self.band(simd, band, input, output),
+            );
+        }
+    }
+
+    #[inline(always)]
+    fn band<S: Simd>(&self, simd: S, band: &[Tile], input: &Picture, output: &mut Picture) {
+        let (run, pitch) = (self.kernel * input.layout.depth, input.layout.pitch());
+        for (filter, weights) in self.filters.blocks::<S>() {
+            for tile in band {
+                let mut sums = zeros(simd);
+                for (y, weights) in weights.chunks_exact(run * VECTORS * S::f32s::LEN).enumerate() {
+                    let rows = tile.inputs.map(|start| &input.values[start + y * pitch..][..run]);
+                    accumulate(simd, &mut sums, rows, weights);
+                }
+                if self.pool {
+                    // Bias and activation keep the order of values, so they may follow the maximum.
+                    let [a, b, c, d] = sums;
+                    let largest = [largest::<S>(a[0], b[0], c[0], d[0]), largest::<S>(a[1], b[1], c[1], d[1])];
+                    let values = self.finish.block(simd, filter, largest);
+                    self.filters.store::<S>(filter, values, &mut output.values[tile.outputs[0]..]);
+                } else {
+                    for (sums, start) in sums.into_iter().zip(tile.outputs) {
+                        let values = self.finish.block(simd, filter, sums);
+                        self.filters.store::<S>(filter, values, &mut output.values[start..]);
                     }
                 }
             }

@@ -3,6 +3,7 @@ use fearless_simd::prelude::*;
 use crate::{
     filters::{Finish, load},
     picture::{Layout, Picture},
+    piece,
 };
 
 /// Inputs that are added in one pass over the sums.
@@ -30,30 +31,19 @@ impl Dense {
         Self { weights, finish }
     }
 
-    #[inline(always)]
     pub(crate) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
-        let depth = output.layout.depth;
-        let sums = &mut output.values[..depth];
+        let sums = &mut output.values[..output.layout.depth];
         sums.fill(0.0);
-        // A picture is read as a vector, without the channels that fill it up.
-        let pixels = input.rows().flat_map(|row| row.chunks_exact(input.layout.depth));
-        let inputs = pixels.flat_map(|pixel| &pixel[..input.layout.channels]);
-        let mut pending = [(0.0, &self.weights[..depth]); INPUTS];
-        let mut count = 0;
-        for (&value, row) in inputs.zip(self.weights.chunks_exact(depth)) {
-            if value != 0.0 {
-                pending[count] = (value, row);
-                count += 1;
-                if count == INPUTS {
-                    add_rows(simd, sums, pending);
-                    count = 0;
-                }
-            }
+        let row = input.layout.width * input.layout.channels * sums.len();
+        for (inputs, weights) in input.rows().zip(self.weights.chunks_exact(row)) {
+            // A picture is read as a vector, without the channels that fill it up.
+            let inputs = inputs.chunks_exact(input.layout.depth).flat_map(|pixel| &pixel[..input.layout.channels]);
+            piece(
+                simd,
+                #[inline(always)]
+                || add_products(simd, sums, inputs, weights),
+            );
         }
-        for entry in &mut pending[count..] {
-            entry.0 = 0.0;
-        }
-        add_rows(simd, sums, pending);
         for (i, values) in sums.chunks_exact_mut(S::f32s::LEN).enumerate() {
             let sum = S::f32s::from_slice(simd, values) + self.finish.bias(simd, i * S::f32s::LEN);
             self.finish.activate(simd, sum).store_slice(values);
@@ -74,6 +64,27 @@ impl Dense {
         let rows = self.weights.chunks_exact(output.layout.depth);
         rows.map(|row| row.iter().zip(&gradient).map(|(weight, gradient)| weight * gradient).sum()).collect()
     }
+}
+
+/// Adds the product of inputs and weights, `[inputs, sums]`.
+#[inline(always)]
+fn add_products<'a, S: Simd>(simd: S, sums: &mut [f32], inputs: impl Iterator<Item = &'a f32>, weights: &[f32]) {
+    let mut pending = [(0.0, &weights[..sums.len()]); INPUTS];
+    let mut count = 0;
+    for (&value, row) in inputs.zip(weights.chunks_exact(sums.len())) {
+        if value != 0.0 {
+            pending[count] = (value, row);
+            count += 1;
+            if count == INPUTS {
+                add_rows(simd, sums, pending);
+                count = 0;
+            }
+        }
+    }
+    for entry in &mut pending[count..] {
+        entry.0 = 0.0;
+    }
+    add_rows(simd, sums, pending);
 }
 
 /// Adds rows of weights, each times its input, to the sums.

@@ -4,6 +4,7 @@ use crate::step::Window;
 use crate::{
     filters::{Finish, load},
     picture::{Layout, Picture},
+    piece,
 };
 
 /// Neighbouring pixels that are computed together, so that a weight is loaded once for them.
@@ -30,7 +31,6 @@ impl Depthwise {
         Self { window, weights: packed, finish }
     }
 
-    #[inline(always)]
     pub(crate) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
         // Constants let the compiler unroll the loops over a window.
         match (self.window.kernel, self.window.stride) {
@@ -42,22 +42,36 @@ impl Depthwise {
         }
     }
 
-    #[inline(always)]
     fn rows<S: Simd, const KERNEL: usize, const STRIDE: usize>(&self, simd: S, input: &Picture, output: &mut Picture) {
-        let (width, depth) = (output.layout.width, output.layout.depth);
         for y in 0..output.layout.height {
-            let mut x = 0;
-            while x < width {
-                let windows = &input.values[input.layout.window(y * STRIDE, x * STRIDE)..];
-                let pixels = &mut output.values[output.layout.pixel(y, x)..];
-                let pitch = input.layout.pitch();
-                if x + PIXELS <= width {
-                    self.tile::<S, KERNEL, STRIDE, PIXELS>(simd, windows, pitch, &mut pixels[..PIXELS * depth]);
-                    x += PIXELS;
-                } else {
-                    self.tile::<S, KERNEL, STRIDE, 1>(simd, windows, pitch, &mut pixels[..depth]);
-                    x += 1;
-                }
+            piece(
+                simd,
+                #[inline(always)]
+                || self.row::<S, KERNEL, STRIDE>(simd, y, input, output),
+            );
+        }
+    }
+
+    #[inline(always)]
+    fn row<S: Simd, const KERNEL: usize, const STRIDE: usize>(
+        &self,
+        simd: S,
+        y: usize,
+        input: &Picture,
+        output: &mut Picture,
+    ) {
+        let (width, depth) = (output.layout.width, output.layout.depth);
+        let mut x = 0;
+        while x < width {
+            let windows = &input.values[input.layout.window(y * STRIDE, x * STRIDE)..];
+            let pixels = &mut output.values[output.layout.pixel(y, x)..];
+            let pitch = input.layout.pitch();
+            if x + PIXELS <= width {
+                self.tile::<S, KERNEL, STRIDE, PIXELS>(simd, windows, pitch, &mut pixels[..PIXELS * depth]);
+                x += PIXELS;
+            } else {
+                self.tile::<S, KERNEL, STRIDE, 1>(simd, windows, pitch, &mut pixels[..depth]);
+                x += 1;
             }
         }
     }

@@ -4,6 +4,8 @@
 
 use fearless_simd::{Level, dispatch, prelude::*};
 
+use crate::piece;
+
 const BLOCK: usize = 64;
 const CHUNK: usize = 1024;
 /// The most values of a vector.
@@ -62,7 +64,8 @@ fn level<S: Simd>(simd: S, parts: &[&[u8]], size: usize, is_root: bool) -> Vec<[
         }
         bytes[length..].fill(0);
         let root = if is_root { ROOT } else { 0 };
-        let group = simd.vectorize(
+        let group = piece(
+            simd,
             #[inline(always)]
             || group(simd, &bytes, size, length, first, root),
         );

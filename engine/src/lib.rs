@@ -225,24 +225,11 @@ impl Layer {
             return output;
         }
         let mut output = buffers.picture(self.output);
-        // One function of its own for each kernel, compiled for the vectors of `S`.
         match &self.kernel {
-            Kernel::Conv(conv) => simd.vectorize(
-                #[inline(always)]
-                || conv.forward(simd, input, &mut output),
-            ),
-            Kernel::Winograd(winograd) => simd.vectorize(
-                #[inline(always)]
-                || winograd.forward(simd, input, &mut output, buffers),
-            ),
-            Kernel::Depthwise(depthwise) => simd.vectorize(
-                #[inline(always)]
-                || depthwise.forward(simd, input, &mut output),
-            ),
-            Kernel::Dense(dense) => simd.vectorize(
-                #[inline(always)]
-                || dense.forward(simd, input, &mut output),
-            ),
+            Kernel::Conv(conv) => conv.forward(simd, input, &mut output),
+            Kernel::Winograd(winograd) => winograd.forward(simd, input, &mut output, buffers),
+            Kernel::Depthwise(depthwise) => depthwise.forward(simd, input, &mut output),
+            Kernel::Dense(dense) => dense.forward(simd, input, &mut output),
             Kernel::Mean => mean(input, &mut output),
             Kernel::LogSumExp(groups) => {
                 let sums = log_sum_exp::forward(groups, &input.values);
@@ -253,6 +240,14 @@ impl Layer {
         watch(self, &output);
         output
     }
+}
+
+/// Does a piece of a kernel's work in a function of its own, compiled for the vectors of `S`. It had better be short: a
+/// browser begins with code that it compiled in haste, and what it optimises meanwhile takes over where a function is
+/// called the next time. A kernel that were one call would be slow for all of the first answer.
+#[inline(never)]
+fn piece<S: Simd, R>(simd: S, work: impl FnOnce() -> R) -> R {
+    simd.vectorize(work)
 }
 
 /// The mean of each channel.

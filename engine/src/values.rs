@@ -1,5 +1,9 @@
 //! What the millions of a model's weights pass through when they are loaded, and of a picture's pixels before the network.
-//! None is inlined: in a caller that is built for size its loop would not become vectors.
+//! None is inlined: in a caller that is built for size its loop would not become vectors. And what is long goes in pieces,
+//! as that of the kernels does (`piece` in `lib.rs`).
+
+/// Values that one call takes.
+const PIECE: usize = 1 << 14;
 
 /// Red, green and blue of pixels with straight alpha, laid over white.
 #[inline(never)]
@@ -32,26 +36,42 @@ pub fn normalize_pixel(pixel: [f32; 3], mean: [f32; 3], scale: [f32; 3]) -> [f32
 }
 
 /// The values of 16-bit floats, little-endian.
-#[inline(never)]
 pub fn from_halves(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|&b| from_half(u16::from_le_bytes(b))).collect()
-}
-
-/// The values of 8-bit integers, `[…, channels]`, each to be multiplied with its channel's scale.
-#[inline(never)]
-pub fn from_integers(bytes: &[u8], scales: &[f32]) -> Vec<f32> {
-    let mut values = vec![0.0; bytes.len()];
-    for (values, bytes) in values.chunks_exact_mut(scales.len()).zip(bytes.chunks_exact(scales.len())) {
-        for ((value, &byte), scale) in values.iter_mut().zip(bytes).zip(scales) {
-            *value = f32::from(byte.cast_signed()) * scale;
-        }
+    let mut values = Vec::with_capacity(bytes.len() / 2);
+    for bytes in bytes.chunks(2 * PIECE) {
+        extend_from_halves(&mut values, bytes);
     }
     values
 }
 
-/// Whether all values are finite.
 #[inline(never)]
+fn extend_from_halves(values: &mut Vec<f32>, bytes: &[u8]) {
+    values.extend(bytes.as_chunks().0.iter().map(|&b| from_half(u16::from_le_bytes(b))));
+}
+
+/// The values of 8-bit integers, `[…, channels]`, each to be multiplied with its channel's scale.
+pub fn from_integers(bytes: &[u8], scales: &[f32]) -> Vec<f32> {
+    let mut values = Vec::with_capacity(bytes.len());
+    for bytes in bytes.chunks(PIECE.next_multiple_of(scales.len())) {
+        extend_from_integers(&mut values, bytes, scales);
+    }
+    values
+}
+
+#[inline(never)]
+fn extend_from_integers(values: &mut Vec<f32>, bytes: &[u8], scales: &[f32]) {
+    for bytes in bytes.chunks_exact(scales.len()) {
+        values.extend(bytes.iter().zip(scales).map(|(&byte, scale)| f32::from(byte.cast_signed()) * scale));
+    }
+}
+
+/// Whether all values are finite.
 pub fn are_finite(values: &[f32]) -> bool {
+    values.chunks(PIECE).all(all_finite)
+}
+
+#[inline(never)]
+fn all_finite(values: &[f32]) -> bool {
     // To the end, as vectors: to stop at the first that is not goes value by value.
     let largest = values.iter().fold(0, |largest, value| value.abs().to_bits().max(largest));
     f32::from_bits(largest).is_finite()

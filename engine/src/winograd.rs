@@ -14,6 +14,7 @@ use crate::step::Window;
 use crate::{
     filters::{Filters, Finish, ROWS, accumulate, largest, load, zeros},
     picture::{Buffers, Layout, Margins, Picture},
+    piece,
 };
 
 /// Side of the picture's part that a tile reads.
@@ -79,7 +80,6 @@ impl Winograd {
         Self { places: places.iter().map(|place| Filters::new(lanes, place, input, output)).collect(), finish, pool }
     }
 
-    #[inline(always)]
     pub(crate) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture, buffers: &mut Buffers) {
         let (from, to) = (input.layout, output.layout);
         let side = if self.pool { OUTPUT / 2 } else { OUTPUT };
@@ -89,18 +89,34 @@ impl Winograd {
         let mut sums = buffers.take(PLACES * rows * across * to.depth);
         for top in (0..down).step_by(rows) {
             let tiles = rows.min(down - top) * across;
-            for tile in 0..tiles {
-                let start = from.window((top + tile / across) * OUTPUT, tile % across * OUTPUT);
-                transform_tile(simd, &input.values[start..], &from, &mut inputs[tile * from.depth..], tiles);
-            }
+            piece(
+                simd,
+                #[inline(always)]
+                || {
+                    for tile in 0..tiles {
+                        let start = from.window((top + tile / across) * OUTPUT, tile % across * OUTPUT);
+                        transform_tile(simd, &input.values[start..], &from, &mut inputs[tile * from.depth..], tiles);
+                    }
+                },
+            );
             let places = inputs.chunks_exact(tiles * from.depth).zip(sums.chunks_exact_mut(tiles * to.depth));
             for ((inputs, sums), filters) in places.zip(&self.places) {
-                multiply(simd, filters, inputs, sums);
+                piece(
+                    simd,
+                    #[inline(always)]
+                    || multiply(simd, filters, inputs, sums),
+                );
             }
-            for tile in 0..tiles {
-                let corner = ((top + tile / across) * side, tile % across * side);
-                self.untransform_tile(simd, &sums[tile * to.depth..], tiles, output, corner);
-            }
+            piece(
+                simd,
+                #[inline(always)]
+                || {
+                    for tile in 0..tiles {
+                        let corner = ((top + tile / across) * side, tile % across * side);
+                        self.untransform_tile(simd, &sums[tile * to.depth..], tiles, output, corner);
+                    }
+                },
+            );
         }
         buffers.give_back(inputs);
         buffers.give_back(sums);

@@ -9,5 +9,5 @@ const RELAXED_SIMD = [
 ];
 const relaxed = WebAssembly.validate(new Uint8Array(RELAXED_SIMD));
 
-/** For `init()` of husky.js. */
-export const module_or_path = new URL(relaxed ? "./husky_relaxed_bg.wasm" : "./husky_bg.wasm", import.meta.url);
+/** For `init()` of husky.js, which may still be on its way: the download need not wait for it. */
+export const module_or_path = fetch(new URL(relaxed ? "./husky_relaxed_bg.wasm" : "./husky_bg.wasm", import.meta.url));

@@ -3,7 +3,7 @@ import { module_or_path } from "../husky/husky-module.js";
 
 export async function load(model) {
   const [module, file] = await Promise.all([
-    WebAssembly.compileStreaming(fetch(module_or_path)),
+    WebAssembly.compileStreaming(module_or_path),
     fetch(`${model.folder}/model.safetensors`).then((response) => response.blob()),
   ]);
   const worker = new Worker("husky/worker.js", { type: "module" });

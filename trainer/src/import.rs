@@ -137,7 +137,7 @@ fn keras(args: &ImportArgs, config: Option<&str>, file: &File, like: Option<&Spe
 /// What a model is by its configuration.
 fn spec_of(config: &Value, labels: Vec<String>) -> Result<Spec> {
     let (architecture, input) = layers::read(config)?;
-    let spec = Spec {
+    Ok(Spec {
         name: config["config"]["name"].as_str().unwrap_or("keras").to_owned(),
         input,
         architecture,
@@ -146,6 +146,5 @@ fn spec_of(config: &Value, labels: Vec<String>) -> Result<Spec> {
         threshold: 0.5,
         unsure: None,
         provenance: Provenance::default(),
-    };
-    Ok(spec)
+    })
 }

@@ -10,6 +10,25 @@ pub const SHIPPED: &[(&str, &str)] = &[
 
 /// Whether a model of this digest may come from this address: it is not that of one of ours, or the digest is its own.
 pub fn may_be(url: &str, digest: &str) -> bool {
-    let is_of = |name| url.strip_suffix(name).is_some_and(|folder| folder.ends_with("models/"));
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let is_of = |name| path.strip_suffix(name).is_some_and(|folder| folder.ends_with("models/"));
     SHIPPED.iter().all(|&(name, own)| own == digest || !is_of(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_model_may_not_come_from_the_address_of_one_that_ships() {
+        let (name, digest) = SHIPPED[0];
+        for suffix in ["", "?v=2", "#top", "?a#b"] {
+            let url = format!("https://example.org/models/{name}{suffix}");
+            assert!(may_be(&url, digest), "{url}");
+            assert!(!may_be(&url, "0"), "{url}");
+        }
+        assert!(may_be(&format!("https://example.org/mine/{name}"), "0"));
+        assert!(may_be("https://example.org/models/mine.safetensors", "0"));
+        assert!(may_be(&format!("https://example.org/mine?models/{name}"), "0"));
+    }
 }

@@ -66,7 +66,7 @@ pub struct Provenance {
     pub date: Option<String>,
     /// The training's seed.
     pub seed: u64,
-    /// The epoch whose weights these are, from 1.
+    /// The epoch whose weights these are, from 1; 0 is a backbone with a fitted last layer.
     pub epoch: u32,
     /// SHA-256 of the list of the training and validation photos (path and SHA-256 of each).
     pub data: String,

@@ -5,7 +5,7 @@
 //
 // Attributes: `model`, the address of a model file (else models/husky.safetensors beside this script), and
 // `whole-page`, to take what is dropped or pasted anywhere on the page.
-// Events: `husky-result` (detail: file, label, probability, probabilities, milliseconds, decodedBy) and `husky-error`
+// Events: `husky-result` (detail: file and what `interface Answer` of husky.d.ts has) and `husky-error`
 // (detail: file, code, message); `file` is missing where it is not about a photo file.
 import init, { Widget } from "./husky.js";
 import { module_or_path } from "./husky-module.js";

@@ -23,7 +23,7 @@ export interface Answer {
     probabilities: number[];
     /** Whether the answer had better not be relied on: too near the threshold, or of a picture that is no photo. */
     unsure: boolean;
-    /** Whether careless programs would see another picture in the photo than people do; not looked for in camera frames. */
+    /** Whether careless programs would see another picture in the photo than people do. */
     hidesAnother: boolean;
     /** How long judging took, with the decoding where this crate did it. */
     milliseconds: number;

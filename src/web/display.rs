@@ -25,7 +25,7 @@ pub(super) fn verdict(info: &ModelInfo, answer: &Answer) -> String {
     if answer.unsure() { "Not sure".to_owned() } else { words(&info.labels(), &answer.label()) }
 }
 
-/// What bar and percentage speak of: of two labels always the first, so that they agree with the threshold's tick;
+/// What bar and percentage speak of: of two labels always the first, so that they agree with the bar's marks;
 /// of more, the answered one.
 pub(super) fn shown(info: &ModelInfo, answer: &Answer) -> (String, f32) {
     match (<[String; 2]>::try_from(info.labels()), answer.probabilities().get(0).as_f64()) {
@@ -92,7 +92,7 @@ fn thousands(number: f64) -> String {
     Number::from(number).to_locale_string("en").into()
 }
 
-/// With so many decimals. JavaScript's own: Rust's is 15 kB of WebAssembly.
+/// With so many decimals. JavaScript's own: Rust's is 10 kB more to download.
 pub(super) fn fixed(value: f32, decimals: u8) -> String {
     // Only more than 100 decimals are an error.
     Number::from(value).to_fixed(decimals).map(String::from).unwrap_or_default()

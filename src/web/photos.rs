@@ -81,14 +81,15 @@ impl Inner {
     fn look_inside(self: &Rc<Self>, photo: &Rc<Card>) {
         let Some(model) = self.model() else { return };
         let (turn, file, photo) = (photo.turn.get(), photo.file.clone(), Rc::downgrade(photo));
-        let wanted = photo.clone();
+        let (this, wanted) = (Rc::downgrade(self), photo.clone());
         let is_wanted = move || wanted.upgrade().is_some_and(|photo| photo.turn.get() == turn);
         spawn_local(async move {
             let Some(outcome) = model.feature_maps(&file, is_wanted.clone()).await else { return };
-            let (Some(photo), true) = (photo.upgrade(), is_wanted()) else { return };
+            let (Some(this), Some(photo), true) = (this.upgrade(), photo.upgrade(), is_wanted()) else { return };
             match outcome {
                 Ok(maps) => photo.show_maps(&maps),
-                Err(failure) => photo.show_failure(&failure),
+                // The answer on the card is as good as before.
+                Err(failure) => this.fail(&failure),
             }
         });
     }

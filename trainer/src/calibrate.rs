@@ -221,13 +221,18 @@ pub fn best_threshold(probabilities: &[Vec<f32>], labels: &[usize], rule: Rule) 
     // From the laxest threshold up, under which everything is positive.
     let (mut found, mut false_alarms) = (positives, negatives);
     let mut best = (rule.value(found, positives, false_alarms, negatives), 0.5);
-    let groups: Vec<&[(f32, usize)]> = photos.chunk_by(|a, b| a.0 == b.0).collect();
-    for pair in groups.windows(2) {
-        // The threshold passes the lower group: its positive photos are lost, its negative ones are won.
-        let lost = pair[0].iter().filter(|(_, label)| *label == 0).count();
+    let mut groups = photos.chunk_by(|a, b| a.0 == b.0).peekable();
+    while let Some(group) = groups.next() {
+        let below = group[0].0;
+        // Above the highest score nothing is positive: a rate of false alarms may leave no other choice.
+        let above = groups.peek().map_or(1.0, |next| next[0].0);
+        if above == below {
+            break;
+        }
+        // The threshold passes the group: its positive photos are lost, its negative ones are won.
+        let lost = group.iter().filter(|(_, label)| *label == 0).count();
         found -= lost;
-        false_alarms -= pair[0].len() - lost;
-        let (below, above) = (pair[0][0].0, pair[1][0].0);
+        false_alarms -= group.len() - lost;
         let middle = below + (above - below) / 2.0;
         // Between neighbouring floats there is nothing; a score that equals the threshold is positive.
         let threshold = if middle > below { middle } else { above };
@@ -338,6 +343,14 @@ mod tests {
         for rule in ["balanced", "f1", "fpr=0.01"] {
             assert_eq!(rule.parse::<Rule>().unwrap().to_string(), rule);
         }
+    }
+
+    #[test]
+    fn a_rate_that_only_silence_keeps_is_kept() {
+        let threshold = |scores: &[f32]| best_threshold(&rows(scores), &[0, 1], Rule::FalsePositives(0.0));
+        assert_eq!(threshold(&[0.25, 0.5]), 0.75);
+        // A score of 1 is above no threshold that there is.
+        assert_eq!(threshold(&[0.25, 1.0]), 0.5);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct State {
 /// The figures of one epoch: a line of metrics.csv.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
-    /// Its number, from 1.
+    /// Its number, from 1; 0 is the backbone with a fitted last layer.
     pub epoch: u32,
     /// Mean training loss, with dropout and augmentation, while the weights were moving.
     pub loss: f64,

@@ -37,7 +37,7 @@ pub enum Schedule {
 pub struct Config {
     /// Folder with training/LABEL/… and validation/LABEL/… (or LABEL/… alone, which is split)
     pub data: PathBuf,
-    /// The network; those of the lite family have defaults of their own for what is not said (trainer/recipes)
+    /// The network; those of the lite family and compact have defaults of their own for what is not said (trainer/recipes)
     #[arg(long, value_enum, default_value = "classic")]
     pub preset: Preset,
     /// Where all randomness comes from: on one kind of machine, the same seed, data and version give the same model file

@@ -28,8 +28,7 @@ pub struct EvaluateArgs {
     /// The model file
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Folder with one folder of photos for each label, named like it; or a data set, whose `validation` is judged where
-    /// it has one, and else all of it, with what was trained on
+    /// Folder with one folder of photos for each label, named like it; or a data set that has a `validation`, which is judged
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
     /// Write the figures to this file, too, as JSON

@@ -30,8 +30,8 @@
 //! | [`checkpoint`], [`curves`], [`tensorboard`], [`run_folder`] | what a run writes about itself, and what is read of it again |
 //! | [`metrics`], [`calibrate`], [`judge`] | figures with intervals; temperature and threshold; a folder's photos, judged |
 //! | [`scan`] | a folder's photos, each looked at once |
-//! | [`explore`], [`compare`], [`report`], [`evaluate`], [`predict`], [`explain`], [`activations`], [`attack`], [`summary`], [`quantize`], [`export`], [`import`], [`sign`], [`verify`] | the other commands |
-//! | [`model_file`], [`files`], [`captions`], [`output`], [`progress`], [`random`] | what they share |
+//! | [`gather`], [`explore`], [`audit`], [`compare`], [`report`], [`evaluate`], [`predict`], [`explain`], [`activations`], [`attack`], [`summary`], [`quantize`], [`export`], [`import`], [`sign`], [`verify`] | the other commands |
+//! | [`model_file`], [`files`], [`captions`], [`html`], [`output`], [`progress`], [`random`] | what they share |
 //!
 //! Errors are [`anyhow`]'s: one sentence that names the file, says what is wrong and what to do. The model files are read,
 //! judged by and written with the crate [`husky`].

@@ -24,7 +24,7 @@ pub enum Preset {
     Lite1Short,
     /// The first two thirds of EfficientNet-Lite0 on 128x128 pixels, for a model that loads at once
     Tiny,
-    /// A residual network for weights of its own, with twice the work of the article's and a third of its weights
+    /// A residual network for weights of its own, with half as much work again as the article's and a third of its weights
     Compact,
     /// Two small convolutions on 32x32 pixels: trains in seconds, to try a data set or a recipe out
     Quick,

@@ -18,7 +18,7 @@ use crate::{model_file, output};
 /// Say whether a model file is whole, and whose it is
 ///
 /// Prints the file's SHA-256, its own checksum, which the page knows the shipped models by, the hash of the list of its
-/// training photos, and what becomes of its signature, MODEL.sig. The exit code is 1 where --key is given and the
+/// photos, and what becomes of its signature, MODEL.sig. The exit code is 1 where --key is given and the
 /// signature is not that key's.
 ///
 /// Example: husky verify models/husky.safetensors --key public.pem

@@ -114,8 +114,8 @@ fn mistakes_get_one_sentence() {
     assert!(fail(folder, &[&ATTACK[..], &scaling].concat()).contains("two labels"));
 }
 
-/// The page's model and real photos: `HUSKY_PHOTOS=DATA/validation cargo test --release -p trainer --test attack -- --ignored
-/// --nocapture`. Half an hour on 2 cores.
+/// The page's model and real photos: `HUSKY_PHOTOS=$PWD/DATA/validation cargo test --release -p trainer --test attack -- --ignored
+/// --nocapture`. Twelve minutes on 2 idle cores.
 #[test]
 #[ignore = "needs photos of huskies and others in HUSKY_PHOTOS"]
 fn no_photo_that_is_hidden_in_another_gets_through() {

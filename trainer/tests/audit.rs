@@ -257,7 +257,7 @@ fn one_scene_in_both_parts_is_named() {
     assert_ne!(scenes(&report).first().map(|pair| &pair[1]), Some(&leak[1]));
 }
 
-/// On real photos: `HUSKY_PHOTOS=DATA cargo test --release -p trainer --test audit -- --ignored --nocapture scene`.
+/// On real photos: `HUSKY_PHOTOS=$PWD/DATA cargo test --release -p trainer --test audit -- --ignored --nocapture scene`.
 #[test]
 #[ignore = "needs a data set in HUSKY_PHOTOS"]
 fn scenes_in_both_parts_of_real_photos_are_named() {
@@ -286,7 +286,7 @@ fn scenes_in_both_parts_of_real_photos_are_named() {
     assert!(found >= 60 && before * 7 <= photos.len());
 }
 
-/// The same on real photos. `HUSKY_PHOTOS=DATA cargo test --release -p trainer --test audit -- --ignored --nocapture` copies
+/// The same on real photos. `HUSKY_PHOTOS=$PWD/DATA cargo test --release -p trainer --test audit -- --ignored --nocapture` copies
 /// 1,000 of DATA/training.
 #[test]
 #[ignore = "needs a data set in HUSKY_PHOTOS"]

@@ -2,8 +2,7 @@
 
 use candle_core::WithDType;
 
-/// A matrix to read: element `(i, j)` is `values[i * row_stride + j * column_stride]`. Rows may overlap, which makes a
-/// convolution a plain product.
+/// A matrix to read: element `(i, j)` is `values[i * row_stride + j * column_stride]`.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a, T> {
     values: &'a [T],

@@ -44,9 +44,8 @@ impl Run {
         // From wherever the run is resumed, the data is found.
         config.data = fs::canonicalize(&config.data)
             .with_context(|| format!("{}: the data folder cannot be read", config.data.display()))?;
-        if let Some(path) = &mut config.backbone {
-            *path =
-                fs::canonicalize(&path).with_context(|| format!("{}: the backbone cannot be read", path.display()))?;
+        for path in config.backbone.iter_mut().chain(&mut config.teacher) {
+            *path = fs::canonicalize(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
         }
         let among_labels = || {
             let above = std::path::absolute(folder)?.parent().map(fs::canonicalize);

@@ -20,7 +20,8 @@ const SAMPLES: u32 = 96;
 /// It is for photos as they come: what was shrunk on the way, as large JPEG files are while they are decoded, hides nothing
 /// any more.
 pub fn hides_another(photo: &Pixels, size: u32) -> bool {
-    SIZES.into_iter().chain([size.max(SIZES[0])]).any(|size| contrast(photo, size) > LIMIT)
+    let own = Some(size).filter(|size| !SIZES.contains(size) && *size > SIZES[0]);
+    SIZES.into_iter().chain(own).any(|size| contrast(photo, size) > LIMIT)
 }
 
 /// The root mean square difference, in `0.0..=255.0`, of the two pictures that nearest-neighbour resizes to `size` by `size`
@@ -34,12 +35,16 @@ pub fn contrast(photo: &Pixels, size: u32) -> f32 {
     let (pixels, _) = photo.rgb().as_chunks::<3>();
     let mut blocks = vec![[0.0_f32; 4]; (BLOCKS * BLOCKS) as usize];
     let step = (size / SAMPLES).max(1) as usize;
-    for y in (0..size).step_by(step) {
-        let rows = [y * height / size, (2 * y + 1) * height / (2 * size)].map(|row| row as usize * width as usize);
-        for x in (0..size).step_by(step) {
-            let columns = [x * width / size, (2 * x + 1) * width / (2 * size)].map(|column| column as usize);
-            let [corner, center] = [0, 1].map(|i| pixels[rows[i] + columns[i]]);
-            let [sums @ .., count] = &mut blocks[(y * BLOCKS / size * BLOCKS + x * BLOCKS / size) as usize];
+    // Corner and centre of each area along a side, and the block that it lies in.
+    let places = |length: u32| -> Vec<[usize; 3]> {
+        let place = |i: u32| [i * length / size, (2 * i + 1) * length / (2 * size), i * BLOCKS / size];
+        (0..size).step_by(step).map(|i| place(i).map(|place| place as usize)).collect()
+    };
+    let columns = places(width);
+    for [top, middle, block_row] in places(height) {
+        for &[left, center, block_column] in &columns {
+            let [corner, center] = [(top, left), (middle, center)].map(|(y, x)| pixels[y * width as usize + x]);
+            let [sums @ .., count] = &mut blocks[block_row * BLOCKS as usize + block_column];
             for channel in 0..3 {
                 sums[channel] += f32::from(center[channel]) - f32::from(corner[channel]);
             }

@@ -41,10 +41,11 @@ pub fn contrast(photo: &Pixels, size: u32) -> f32 {
         (0..size).step_by(step).map(|i| place(i).map(|place| place as usize)).collect()
     };
     let columns = places(width);
-    for [top, middle, block_row] in places(height) {
-        for &[left, center, block_column] in &columns {
-            let [corner, center] = [(top, left), (middle, center)].map(|(y, x)| pixels[y * width as usize + x]);
-            let [sums @ .., count] = &mut blocks[block_row * BLOCKS as usize + block_column];
+    for [corner_y, center_y, block_y] in places(height) {
+        for &[corner_x, center_x, block_x] in &columns {
+            let corner = pixels[corner_y * width as usize + corner_x];
+            let center = pixels[center_y * width as usize + center_x];
+            let [sums @ .., count] = &mut blocks[block_y * BLOCKS as usize + block_x];
             for channel in 0..3 {
                 sums[channel] += f32::from(center[channel]) - f32::from(corner[channel]);
             }

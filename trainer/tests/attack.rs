@@ -115,7 +115,7 @@ fn mistakes_get_one_sentence() {
 }
 
 /// The page's model and real photos: `HUSKY_PHOTOS=$PWD/DATA/validation cargo test --release -p trainer --test attack -- --ignored
-/// --nocapture`. Twelve minutes on 2 idle cores.
+/// --nocapture`. Many minutes.
 #[test]
 #[ignore = "needs photos of huskies and others in HUSKY_PHOTOS"]
 fn no_photo_that_is_hidden_in_another_gets_through() {

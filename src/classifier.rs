@@ -24,8 +24,12 @@ impl Classifier {
     /// # Errors
     /// One of the `Model…` variants of [`Error`](crate::Error).
     pub fn load(bytes: &[u8]) -> Result<Self> {
-        let (spec, mut weights) = weights::read(bytes)?;
-        let network = Network::new(&spec.steps()?, &mut |name| weights.take(name));
+        let (spec, mut tensors) = weights::stored(bytes)?;
+        let network = Network::new(&spec.steps()?, &mut |name| {
+            // Each is taken once, so that none lies in memory packed and as it came.
+            let place = tensors.iter().position(|(other, _)| other == name).expect("the tensors fit their spec");
+            tensors.swap_remove(place).1
+        });
         Ok(Self { spec, network })
     }
 

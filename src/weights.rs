@@ -23,6 +23,7 @@ mod precision;
 
 use std::collections::{BTreeMap, HashMap};
 
+use husky_engine::Values;
 use safetensors::tensor::TensorView;
 
 use file::{File, KEY, before_spec, checksum, order, split_header};
@@ -61,8 +62,9 @@ impl Weights {
                 if values.len() != expected {
                     return Err(Error::ModelTensorLength { tensor: name, expected, found: values.len() });
                 }
+                let values = Values::from(values);
                 check_finite(&name, &values)?;
-                weights.push((name, values));
+                weights.push((name, values.into_singles()));
             }
         }
         match tensors.into_keys().next() {
@@ -76,16 +78,7 @@ impl Weights {
     /// # Panics
     /// If the spec that these weights were made for has no such tensor.
     pub fn get(&self, name: &str) -> &[f32] {
-        &self.0[self.place(name)].1
-    }
-
-    /// As [`Weights::get`], once: so that a packed tensor need not lie in memory twice.
-    pub(crate) fn take(&mut self, name: &str) -> Vec<f32> {
-        self.0.swap_remove(self.place(name)).1
-    }
-
-    fn place(&self, name: &str) -> usize {
-        self.0.iter().position(|(other, _)| other == name).expect("weights fit their spec, and each is taken once")
+        &self.0.iter().find(|(other, _)| other == name).expect("weights fit their spec").1
     }
 }
 
@@ -94,6 +87,15 @@ impl Weights {
 /// # Errors
 /// The `Model…` variants of [`Error`], one for each way to be wrong.
 pub fn read(bytes: &[u8]) -> Result<(Spec, Weights)> {
+    let (spec, tensors) = stored(bytes)?;
+    Ok((spec, Weights(tensors.into_iter().map(|(name, values)| (name, values.into_singles())).collect())))
+}
+
+/// As [`read`], with values as the file has them.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn stored(bytes: &[u8]) -> Result<(Spec, Vec<(String, Values)>)> {
     let file = File::parse(bytes)?;
     let spec: Spec = json::read(&file.spec).map_err(|why| Error::ModelSpec(printable(why)))?;
     let steps = spec.steps()?;
@@ -107,7 +109,7 @@ pub fn read(bytes: &[u8]) -> Result<(Spec, Weights)> {
             tensors.push((name, values));
         }
     }
-    Ok((spec, Weights(tensors)))
+    Ok((spec, tensors))
 }
 
 /// The checksum that a model file states, in hexadecimal: of a file that [`read`] accepts it is the true one, and as the
@@ -166,12 +168,9 @@ pub fn write(spec: &Spec, weights: &Weights, precision: Precision) -> Result<Vec
     Ok(bytes)
 }
 
-fn check_finite(tensor: &str, values: &[f32]) -> Result<()> {
-    if husky_engine::are_finite(values) {
-        return Ok(());
-    }
-    match values.iter().position(|v| !v.is_finite()) {
-        Some(index) => Err(Error::ModelTensorValue { tensor: tensor.to_owned(), index, value: values[index] }),
+fn check_finite(tensor: &str, values: &Values) -> Result<()> {
+    match values.first_not_finite() {
+        Some((index, value)) => Err(Error::ModelTensorValue { tensor: tensor.to_owned(), index, value }),
         None => Ok(()),
     }
 }

@@ -38,7 +38,7 @@ fn the_engine_equals_candle_on_photos() {
     photos.sort();
     let model = include_bytes!("../models/classic.safetensors");
     let (spec, weights) = husky::weights::read(model).unwrap();
-    let network = husky::engine::Network::new(&spec.steps().unwrap(), &mut |name| weights.get(name).to_vec());
+    let network = husky::engine::Network::new(&spec.steps().unwrap(), &mut |name| weights.get(name).to_vec().into());
     let (mut count, mut worst) = (0, 0.0_f32);
     for path in photos.iter().take(500) {
         let photo = husky::decode::decode(&std::fs::read(path).unwrap(), spec.input.size).unwrap();

@@ -20,7 +20,7 @@ fn depthwise(kernel: u32, stride: u32) -> Layer {
 
 fn network(spec: &Spec, level: Level) -> Network {
     let weights = common::weights(spec, 1);
-    Network::with_level(level, &spec.steps().unwrap(), &mut |name| weights.get(name).to_vec())
+    Network::with_level(level, &spec.steps().unwrap(), &mut |name| weights.get(name).to_vec().into())
 }
 
 /// A layer of each kernel, with what goes before it and comes after it.

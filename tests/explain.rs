@@ -14,7 +14,7 @@ use husky::{
 };
 
 fn network(spec: &Spec, weights: &Weights) -> Network {
-    Network::new(&spec.steps().unwrap(), &mut |name| weights.get(name).to_vec())
+    Network::new(&spec.steps().unwrap(), &mut |name| weights.get(name).to_vec().into())
 }
 
 /// A network with a residual block and channels that fill no vector, whose head is `head`.

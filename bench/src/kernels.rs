@@ -88,10 +88,10 @@ impl Kernel {
         let steps = spec.steps()?;
         let measured = &steps[before.len()..steps.len() - 1 - if flat { 0 } else { corner.len() }];
         let (first, last) = (&measured[0], &measured[measured.len() - 1]);
-        let with = Network::new(&steps, &mut |name| weights.get(name).to_vec());
+        let with = Network::new(&steps, &mut |name| weights.get(name).to_vec().into());
         let (input, output, operations) = (first.input, last.output, operations(last));
         let (spec, weights) = network(&[], false)?;
-        let without = Network::new(&spec.steps()?, &mut |name| weights.get(name).to_vec());
+        let without = Network::new(&spec.steps()?, &mut |name| weights.get(name).to_vec().into());
         Ok(Self { name, input, output, operations, with, without, picture })
     }
 }

@@ -34,7 +34,7 @@ pub use explain::{FeatureMaps, Heat};
 pub use hash::blake3;
 pub use resize::resize;
 pub use step::{Activation, Op, Padding, Parameters, Shape, Step, Window};
-pub use values::{are_finite, from_halves, from_integers, normalize, normalize_pixel, over_white};
+pub use values::{Values, from_integers, normalize, normalize_pixel, over_white};
 
 /// A network ready to run.
 pub struct Network {
@@ -65,7 +65,7 @@ impl Network {
     ///
     /// # Panics
     /// If there are no steps that compute something, or the weights were made for others.
-    pub fn new(steps: &[Step], weights: &mut dyn FnMut(&str) -> Vec<f32>) -> Self {
+    pub fn new(steps: &[Step], weights: &mut dyn FnMut(&str) -> Values) -> Self {
         Self::with_level(Level::new(), steps, weights)
     }
 
@@ -74,7 +74,7 @@ impl Network {
     ///
     /// # Panics
     /// As [`Network::new`].
-    pub fn with_level(level: Level, steps: &[Step], weights: &mut dyn FnMut(&str) -> Vec<f32>) -> Self {
+    pub fn with_level(level: Level, steps: &[Step], weights: &mut dyn FnMut(&str) -> Values) -> Self {
         let mut builder = Builder { weights, lanes: dispatch!(level, simd => lanes(simd)) };
         // Both read any number of channels: three are not filled up for them.
         let reads_any = |step: &&Step| matches!(step.op, Op::Conv2d { .. } | Op::Dense { .. });
@@ -137,7 +137,7 @@ fn computing(steps: &[Step]) -> Vec<&Step> {
 /// Makes kernels of steps.
 struct Builder<'a> {
     /// A tensor's values by its name.
-    weights: &'a mut dyn FnMut(&str) -> Vec<f32>,
+    weights: &'a mut dyn FnMut(&str) -> Values,
     /// Values in a vector.
     lanes: usize,
 }
@@ -166,16 +166,16 @@ impl Builder<'_> {
                 let (weights, finish) = self.take(parameters, activation);
                 if Winograd::fits(window, input.channels) {
                     let margins = Winograd::margins(window, input.height, input.width);
-                    let winograd = Winograd::new(self.lanes, &weights, finish, pool, &input, &output);
+                    let winograd = Winograd::new(self.lanes, &weights.into_singles(), finish, pool, &input, &output);
                     return (Kernel::Winograd(winograd), margins);
                 }
-                let filters = Filters::new(self.lanes, &weights, &input, &output);
+                let filters = Filters::new(self.lanes, &weights.into_singles(), &input, &output);
                 let Window { kernel, stride, .. } = window;
                 (Kernel::Conv(Conv { filters, finish, kernel, stride, pool }), Margins::new(window, &input))
             }
             &Op::DepthwiseConv2d { ref parameters, window, activation } => {
                 let (weights, finish) = self.take(parameters, activation);
-                let depthwise = Depthwise::new(self.lanes, window, &weights, finish, &output);
+                let depthwise = Depthwise::new(self.lanes, window, &weights.into_singles(), finish, &output);
                 (Kernel::Depthwise(depthwise), Margins::new(window, &input))
             }
             Op::Residual { steps } => {
@@ -194,8 +194,8 @@ impl Builder<'_> {
     }
 
     /// A layer's weights, and what follows their sums.
-    fn take(&mut self, parameters: &Parameters, activation: Activation) -> (Vec<f32>, Finish) {
-        let bias = (self.weights)(&parameters.bias_name());
+    fn take(&mut self, parameters: &Parameters, activation: Activation) -> (Values, Finish) {
+        let bias = (self.weights)(&parameters.bias_name()).into_singles();
         ((self.weights)(&parameters.weight_name()), Finish::new(self.lanes, bias, activation))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use husky_engine::from_integers;
+use husky_engine::{Values, from_integers};
 use safetensors::Dtype;
 
 use super::{
@@ -85,7 +85,7 @@ impl<'a> File<'a> {
     }
 
     /// A layer's weights and bias, as [`check_tensors`](Self::check_tensors) found them.
-    pub(super) fn values(&self, p: &Parameters) -> [(String, Vec<f32>); 2] {
+    pub(super) fn values(&self, p: &Parameters) -> [(String, Values); 2] {
         let data = |name: &str| {
             let Entry { dtype, start, stop, .. } = *self.tensor(name).expect("the tensors were checked");
             (dtype, &self.data[start as usize..stop as usize])
@@ -96,7 +96,7 @@ impl<'a> File<'a> {
         };
         let (weight, bias) = (p.weight_name(), p.bias_name());
         let weights = match self.precision {
-            Precision::I8 => from_integers(data(&weight).1, &floats(&p.scale_name())),
+            Precision::I8 => from_integers(data(&weight).1, &floats(&p.scale_name()).into_singles()).into(),
             Precision::F16 | Precision::F32 => floats(&weight),
         };
         let biases = floats(&bias);

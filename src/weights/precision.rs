@@ -1,6 +1,7 @@
 //! How values lie in a file.
 
 use half::f16;
+use husky_engine::Values;
 use safetensors::Dtype;
 
 use crate::{Error, Result, spec::Parameters};
@@ -56,10 +57,10 @@ impl Precision {
 }
 
 /// The values of a tensor's bytes.
-pub(super) fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+pub(super) fn decode(dtype: Dtype, bytes: &[u8]) -> Values {
     match dtype {
-        Dtype::F16 => husky_engine::from_halves(bytes),
-        _ => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        Dtype::F16 => Values::from_halves(bytes),
+        _ => Values::Singles(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()),
     }
 }
 

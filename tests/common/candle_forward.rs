@@ -185,7 +185,7 @@ pub fn networks() -> Vec<(String, Spec)> {
 
 /// Compares engine and candle on eight pictures, to 1e-5 of the largest logit.
 pub fn compare(name: &str, spec: &Spec, weights: &Weights) {
-    let network = Network::new(&spec.steps().unwrap(), &mut |name| weights.get(name).to_vec());
+    let network = Network::new(&spec.steps().unwrap(), &mut |name| weights.get(name).to_vec().into());
     let length = (spec.input.size * spec.input.size * 3) as usize;
     let (mut largest, mut worst) = (0_f32, 0_f32);
     for seed in 1..=8 {

@@ -25,7 +25,7 @@ const BUDGETS: [Budget; 4] = [
     Budget {
         purpose: "the camera",
         files: &["husky-classifier.js", "husky-module.js", "husky.js", "husky_relaxed_bg.wasm", "worker.js"],
-        bytes: 103_000,
+        bytes: 105_000,
     },
     Budget { purpose: "JPEG files", files: &["husky_decoder.js", "husky_jpeg_bg.wasm"], bytes: 99_000 },
     Budget { purpose: "PNG files", files: &["husky_decoder.js", "husky_png_bg.wasm"], bytes: 86_000 },

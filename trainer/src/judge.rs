@@ -89,6 +89,11 @@ pub fn judged(photos: &[Photo], labels: &[String]) -> Judged<Vec<f32>> {
     }
 }
 
+/// The path below the label's folder of a photo in `DATA/LABEL/…` or `DATA/training/LABEL/…`.
+pub fn below(photo: &str, label: &str) -> PathBuf {
+    photo.split('/').skip_while(|folder| *folder != label).skip(1).collect()
+}
+
 /// See [`Photo::group`]; `below` is the photo's path below its label's folder.
 pub fn group(label: &str, below: &Path) -> String {
     let below: Vec<_> = below.iter().map(|name| name.to_string_lossy()).collect();

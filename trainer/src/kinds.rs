@@ -4,7 +4,6 @@
 //! other draws many, and takes the answers together by label: it learns from the same photos what a malamute is.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::dataset::{Photo, Split};
 use crate::judge;
@@ -26,10 +25,8 @@ impl Kinds {
     /// The kinds of a split's photos of which there are at least `least`; what is rarer is one more kind of its label.
     pub fn of(split: &Split, labels: &[String], least: usize) -> Self {
         let kind = |photo: &Photo| {
-            // DATA/training/LABEL/… or DATA/LABEL/…
-            let mut parts = photo.path.split('/').skip_while(|part| *part != labels[photo.label]);
-            parts.next();
-            (photo.label, judge::group(&labels[photo.label], Path::new(&parts.collect::<Vec<_>>().join("/"))))
+            let label = &labels[photo.label];
+            (photo.label, judge::group(label, &judge::below(&photo.path, label)))
         };
         let kinds: Vec<(usize, String)> = split.photos().iter().map(kind).collect();
         let mut photos = BTreeMap::new();

@@ -10,7 +10,7 @@ use crate::{
     evaluate::{self, Report},
     files::write_atomically,
     html::{document, escape},
-    judge::judge_files,
+    judge::{below, judge_files},
     model_file, output,
     run_folder::RunFolder,
 };
@@ -46,9 +46,7 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
     );
     let files = data.validation.photos().iter().map(|photo| {
         let label = &data.labels[photo.label];
-        // DATA/LABEL/… or DATA/validation/LABEL/…
-        let below = photo.path.split('/').skip_while(|folder| folder != label).skip(1).collect();
-        (run.config.data.join(&photo.path), photo.label, below)
+        (run.config.data.join(&photo.path), photo.label, below(&photo.path, label))
     });
     let (photos, skipped) = judge_files(&classifier, files.collect());
     let report = Report::new(classifier.spec(), &photos, skipped.len());

@@ -120,6 +120,6 @@ fn sample(picture: &[f32], [left, top, side]: [f32; 3], mirrored: bool) -> Vec<f
     values
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
+use super::duplicates::dot;
 use crate::scan::Photo;
 
 /// The least correlation of the features of two photos of one scene. In the research set, which was split by scene, one
@@ -43,8 +44,4 @@ fn normalized(photos: &[Photo]) -> Vec<Vec<f32>> {
         values
     };
     photos.par_iter().map(normalize).collect()
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

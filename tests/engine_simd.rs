@@ -4,9 +4,10 @@
 
 mod common;
 
+use half::f16;
 use husky::{
     Spec,
-    engine::{Level, Network},
+    engine::{Level, Network, Values},
     spec::{Activation, Layer, Padding},
 };
 
@@ -75,6 +76,31 @@ fn what_is_no_number_stays_none() {
             input[pixel * 3] = f32::NAN;
             assert!(network.forward(&input).iter().all(|logit| logit.is_nan()), "{name}: pixel {pixel}");
             input[pixel * 3] = 0.5;
+        }
+    }
+}
+
+/// 16-bit weights, which a dense layer keeps as they are, give what the same weights of 32 bits give, bit for bit: answers and
+/// heat maps.
+#[test]
+fn halves_are_the_numbers_that_they_stand_for() {
+    for units in [7, 16, 33] {
+        let hidden = Layer::Dense { units, activation: Activation::Relu };
+        let end = Layer::Dense { units: 3, activation: Activation::Linear };
+        let spec = common::spec(9, 3, vec![conv(5, 3, 1, Activation::Relu), Layer::Flatten, hidden, end]);
+        let (steps, weights) = (spec.steps().unwrap(), common::weights(&spec, 1));
+        let halves = |name: &str| weights.get(name).iter().map(|&value| f16::from_f32(value)).collect::<Vec<_>>();
+        let input: Vec<f32> = (0..9 * 9 * 3).map(|i| (i * 37 % 255) as f32 / 255.0).collect();
+        for level in [Level::fallback(), Level::new()] {
+            let as_they_are = Network::with_level(level, &steps, &mut |name| {
+                Values::Halves(halves(name).into_iter().map(f16::to_bits).collect())
+            });
+            let expanded = Network::with_level(level, &steps, &mut |name| {
+                Values::Singles(halves(name).into_iter().map(f16::to_f32).collect())
+            });
+            assert_eq!(as_they_are.forward(&input), expanded.forward(&input), "{units} units");
+            let [(_, a), (_, b)] = [as_they_are, expanded].map(|network| network.explain(&input, |_| 0));
+            assert_eq!(a.values, b.values, "{units} units");
         }
     }
 }

@@ -57,7 +57,7 @@ impl Values {
         Self::Halves(bytes.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b)).collect())
     }
 
-    /// As 32-bit floats.
+    /// As 32-bit floats. They have to be finite.
     pub fn into_singles(self) -> Vec<f32> {
         match self {
             Self::Singles(values) => values,

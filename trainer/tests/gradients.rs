@@ -425,7 +425,7 @@ fn batch_norm_is_folded_into_the_weights() {
     let logits = network.forward(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_ne!(fresh, logits);
     let weights = network.weights(&spec).unwrap();
-    let engine = husky::engine::Network::new(&spec.steps().unwrap(), &mut |name| weights.get(name).to_vec());
+    let engine = husky::engine::Network::new(&spec.steps().unwrap(), &mut |name| weights.get(name).to_vec().into());
     let pictures = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     for (picture, logit) in pictures.chunks(9 * 9 * 3).zip(&logits) {
         let found = engine.forward(picture)[0];

@@ -53,6 +53,7 @@ impl From<Vec<f32>> for Values {
 
 impl Values {
     /// 16-bit floats, little-endian.
+    #[inline(never)]
     pub fn from_halves(bytes: &[u8]) -> Self {
         Self::Halves(bytes.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b)).collect())
     }

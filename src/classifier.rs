@@ -42,6 +42,19 @@ impl Classifier {
         self.classify_pixels(&crate::decode::decode(photo, self.spec.input.size)?)
     }
 
+    /// As [`Classifier::classify`], of several photos' files, to the same answers and faster: what reads all of a large
+    /// layer's weights reads them once.
+    #[cfg(any(feature = "jpeg", feature = "png"))]
+    pub fn classify_all(&self, photos: &[Vec<u8>]) -> Vec<Result<Verdict>> {
+        let decode = |photo: &Vec<u8>| Ok(self.shrink(&crate::decode::decode(photo, self.spec.input.size)?));
+        let photos: Vec<Result<Shrunk>> = photos.iter().map(decode).collect();
+        let normalized = |photo: &Shrunk| self.spec.input.normalize(photo.picture.rgb());
+        let inputs: Vec<_> = photos.iter().flatten().map(normalized).collect();
+        let mut logits = self.network.forward_all(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>()).into_iter();
+        let mut verdict = |photo| self.verdict(&photo, &logits.next().expect("each photo has its own"));
+        photos.into_iter().map(|photo| verdict(photo?)).collect()
+    }
+
     /// Judges a decoded picture, such as a camera frame.
     ///
     /// # Errors

@@ -104,3 +104,24 @@ fn halves_are_the_numbers_that_they_stand_for() {
         }
     }
 }
+
+/// Photos that are judged together get the answers that each gets alone, bit for bit.
+#[test]
+fn together_is_as_alone() {
+    let hidden = Layer::Dense { units: 33, activation: Activation::Relu };
+    let end = Layer::Dense { units: 3, activation: Activation::Linear };
+    let spec = common::spec(9, 3, vec![conv(5, 3, 1, Activation::Relu), Layer::Flatten, hidden, end]);
+    let weights = common::weights(&spec, 1);
+    let half = |value: &f32| f16::from_f32(*value).to_bits();
+    let inputs = [37, 41, 43].map(|n| (0..9 * 9 * 3).map(|i| (i * n % 255) as f32 / 255.0).collect::<Vec<_>>());
+    for level in [Level::fallback(), Level::new()] {
+        let halves = Network::with_level(level, &spec.steps().unwrap(), &mut |name| {
+            Values::Halves(weights.get(name).iter().map(half).collect())
+        });
+        for network in [halves, network(&spec, level)] {
+            let together = network.forward_all(&inputs.each_ref().map(Vec::as_slice));
+            assert_eq!(together, inputs.each_ref().map(|input| network.forward(input)));
+            assert!(network.forward_all(&[]).is_empty());
+        }
+    }
+}

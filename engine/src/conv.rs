@@ -56,8 +56,8 @@ impl Conv {
             for tile in band {
                 let mut sums = zeros(simd);
                 for (y, weights) in weights.chunks_exact(run * VECTORS * S::f32s::LEN).enumerate() {
-                    let rows = tile.inputs.map(|start| &input.values[start + y * pitch..][..run]);
-                    accumulate(simd, &mut sums, rows, weights);
+                    let row = |i: usize| &input.values[tile.inputs[i] + y * pitch..][..run];
+                    accumulate(simd, &mut sums, [row(0), row(1), row(2), row(3)], weights);
                 }
                 if self.pool {
                     // Bias and activation keep the order of values, so they may follow the maximum.

@@ -1,17 +1,22 @@
+use std::ops::Range;
+
 use fearless_simd::prelude::*;
 
 use crate::{
     filters::Finish,
-    picture::{Layout, Picture},
+    picture::{Buffers, Layout, Picture},
     piece,
     values::{Values, from_half},
 };
 
 /// Inputs that are added in one pass over the sums.
 const INPUTS: usize = 4;
+/// Inputs whose weights lie in the first-level caches while they serve each picture.
+const BLOCK: usize = 128;
 
 /// A matrix product, bias and activation. What takes the time is reading the weights: so 16-bit ones stay what they are,
-/// and those that meet a zero, which a ReLU before it makes of many inputs, are not read.
+/// and those that meet a zero, which a ReLU before it makes of many inputs, are not read. Several pictures share what is
+/// read and expanded.
 pub(crate) struct Dense {
     /// `[inputs, depth]`
     weights: Values,
@@ -48,16 +53,37 @@ impl Dense {
         Self { weights, finish }
     }
 
-    pub(crate) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
-        let sums = &mut output.values[..output.layout.depth];
-        sums.fill(0.0);
-        match &self.weights {
-            Values::Singles(weights) => multiply(simd, sums, input, weights),
-            Values::Halves(weights) => multiply(simd, sums, input, weights),
+    pub(crate) fn forward<S: Simd>(&self, simd: S, inputs: &[Picture], outputs: &mut [Picture], buffers: &mut Buffers) {
+        let Some((Picture { layout, .. }, others)) = inputs.split_first() else { return };
+        let units = outputs[0].layout.depth;
+        outputs.iter_mut().for_each(|output| output.values[..units].fill(0.0));
+        let mut singles = buffers.take(if others.is_empty() { 0 } else { BLOCK * units });
+        let mut rows = 0..0;
+        for places in blocks(layout) {
+            rows = rows.end..rows.end + places.len() * units;
+            piece(
+                simd,
+                #[inline(always)]
+                || match &self.weights {
+                    Values::Singles(weights) => add_products(inputs, outputs, places, &weights[rows.clone()]),
+                    Values::Halves(weights) if others.is_empty() => {
+                        add_products(inputs, outputs, places, &weights[rows.clone()]);
+                    }
+                    Values::Halves(weights) => {
+                        for (single, half) in singles.iter_mut().zip(&weights[rows.clone()]) {
+                            *single = half.value();
+                        }
+                        add_products(inputs, outputs, places, &singles[..rows.len()]);
+                    }
+                },
+            );
         }
-        for (i, values) in sums.chunks_exact_mut(S::f32s::LEN).enumerate() {
-            let sum = S::f32s::from_slice(simd, values) + self.finish.bias(simd, i * S::f32s::LEN);
-            self.finish.activate(simd, sum).store_slice(values);
+        buffers.give_back(singles);
+        for output in outputs {
+            for (i, values) in output.values[..units].chunks_exact_mut(S::f32s::LEN).enumerate() {
+                let sum = S::f32s::from_slice(simd, values) + self.finish.bias(simd, i * S::f32s::LEN);
+                self.finish.activate(simd, sum).store_slice(values);
+            }
         }
     }
 }
@@ -88,47 +114,36 @@ fn fill_up<W: Weight>(weights: Vec<W>, output: &Layout) -> Vec<W> {
     rows.flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(W::default(), depth - units))).collect()
 }
 
-/// Adds the product of a picture and weights, `[inputs, sums]`, to the sums.
-#[inline(always)]
-fn multiply<S: Simd, W: Weight>(simd: S, sums: &mut [f32], input: &Picture, weights: &[W]) {
-    let Layout { width, channels, depth, .. } = input.layout;
-    let mut meeting = vec![(0.0, 0); width * channels];
-    for (inputs, weights) in input.rows().zip(weights.chunks_exact(width * channels * sums.len())) {
-        // A picture is read as a vector, without the channels that fill it up.
-        let inputs = inputs.chunks_exact(depth).flat_map(|pixel| &pixel[..channels]);
-        piece(
-            simd,
-            #[inline(always)]
-            || add_products(sums, inputs, weights, &mut meeting),
-        );
-    }
+/// The values of a picture, read as a vector, without the channels that fill it up.
+fn blocks(layout: &Layout) -> impl Iterator<Item = Range<usize>> {
+    let Layout { height, width, channels, .. } = *layout;
+    let pixels = (0..height).flat_map(move |y| (0..width).map(move |x| layout.pixel(y, x)));
+    pixels.flat_map(move |first| {
+        (0..channels).step_by(BLOCK).map(move |channel| first + channel..first + channels.min(channel + BLOCK))
+    })
 }
 
-/// Adds the product of inputs and weights, `[inputs, sums]`, to the sums. `meeting` has room for all inputs.
+/// Adds the products of a block of each input, where `places` is, and its weights, `[places, units]`, to the outputs.
 #[inline(always)]
-fn add_products<'a, W: Weight>(
-    sums: &mut [f32],
-    inputs: impl Iterator<Item = &'a f32>,
-    weights: &[W],
-    meeting: &mut [(f32, usize)],
-) {
-    // First which rows are read, without a branch: a processor that guesses wrong fetches the wrong rows.
-    let mut count = 0;
-    for (i, &value) in inputs.enumerate() {
-        meeting[count] = (value, i);
-        count += usize::from(value != 0.0);
-    }
-    let units = sums.len();
+fn add_products<W: Weight>(inputs: &[Picture], outputs: &mut [Picture], places: Range<usize>, weights: &[W]) {
+    let units = weights.len() / places.len();
     let row = |(value, i): (f32, usize)| (value, &weights[i * units..][..units]);
-    let (whole, rest) = meeting[..count].as_chunks::<INPUTS>();
-    for &[a, b, c, d] in whole {
-        let rows = [row(a), row(b), row(c), row(d)];
-        add_rows(sums, rows);
+    for (input, output) in inputs.iter().zip(outputs) {
+        let sums = &mut output.values[..units];
+        // First which rows are read, without a branch: a processor that guesses wrong fetches the wrong rows.
+        let mut meeting = [(0.0, 0); BLOCK];
+        let mut count = 0;
+        for (i, &value) in input.values[places.clone()].iter().enumerate() {
+            meeting[count] = (value, i);
+            count += usize::from(value != 0.0);
+        }
+        // Where they are not a multiple of four, the first is read again and counts nothing.
+        let whole = count.next_multiple_of(INPUTS);
+        meeting[count..whole].fill((0.0, 0));
+        for &[a, b, c, d] in meeting[..whole].as_chunks::<INPUTS>().0 {
+            add_rows(sums, [row(a), row(b), row(c), row(d)]);
+        }
     }
-    let mut last = [(0.0, 0); INPUTS];
-    last[..rest.len()].copy_from_slice(rest);
-    let [a, b, c, d] = last;
-    add_rows(sums, [row(a), row(b), row(c), row(d)]);
 }
 
 /// Adds rows of weights, each times its input, to the sums. The compiler makes vectors of it, for either type of weight.

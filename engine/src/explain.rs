@@ -42,16 +42,14 @@ impl Network {
         let cut = self.layers.iter().position(|layer| is_head(&layer.kernel)).unwrap_or(self.layers.len());
         let (body, head) = self.layers.split_at(cut);
         self.with_buffers(|buffers| {
-            let mut picture = self.picture(input, buffers);
+            let picture = self.picture(input, buffers);
             let mut outputs = Vec::new();
-            dispatch!(self.level, simd => {
-                if !body.is_empty() {
-                    let last = run(simd, body, &picture, buffers, &mut |_, _| {});
-                    buffers.give_back(std::mem::replace(&mut picture, last).values);
-                }
+            let picture = dispatch!(self.level, simd => {
+                let picture = run(simd, body, picture, buffers, &mut |_, _| {});
                 for layer in head {
                     outputs.push(layer.forward(simd, outputs.last().unwrap_or(&picture), buffers, &mut |_, _| {}));
                 }
+                picture
             });
             let last = outputs.last().unwrap_or(&picture);
             let logits = last.values[..last.layout.channels].to_vec();
@@ -79,7 +77,7 @@ impl Network {
         let mut maps = Vec::new();
         self.with_buffers(|buffers| {
             let picture = self.picture(input, buffers);
-            dispatch!(self.level, simd => run(simd, &self.layers, &picture, buffers, &mut |layer, picture| {
+            dispatch!(self.level, simd => run(simd, &self.layers, picture, buffers, &mut |layer, picture| {
                 if matches!(layer.kernel, Kernel::Conv(_) | Kernel::Winograd(_) | Kernel::Depthwise(_)) {
                     maps.push(FeatureMaps::of(picture));
                 }

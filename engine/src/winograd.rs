@@ -21,7 +21,7 @@ use crate::{
 const INPUT: usize = 6;
 /// Side of the part that it writes.
 const OUTPUT: usize = 4;
-/// Places of a transformed tile.
+/// Places of a transformed tile, column by column.
 const PLACES: usize = INPUT * INPUT;
 /// Side of the window.
 const KERNEL: usize = 3;
@@ -73,7 +73,7 @@ impl Winograd {
             for y in 0..INPUT {
                 let row = transform_weights(std::array::from_fn(|x| columns[x][y]));
                 for (x, value) in row.into_iter().enumerate() {
-                    places[y * INPUT + x][i] = value;
+                    places[x * INPUT + y][i] = value;
                 }
             }
         }
@@ -95,25 +95,25 @@ impl Winograd {
                 || {
                     for tile in 0..tiles {
                         let start = from.window((top + tile / across) * OUTPUT, tile % across * OUTPUT);
-                        transform_tile(simd, &input.values[start..], &from, &mut inputs[tile * from.depth..], tiles);
+                        transform_tile(simd, &input.values[start..], &from, &mut inputs, tile, tiles);
                     }
                 },
             );
-            let places = inputs.chunks_exact(tiles * from.depth).zip(sums.chunks_exact_mut(tiles * to.depth));
-            for ((inputs, sums), filters) in places.zip(&self.places) {
+            let places = inputs.chunks_exact(tiles * from.depth).zip(&self.places).enumerate();
+            for (place, (inputs, filters)) in places {
                 piece(
                     simd,
                     #[inline(always)]
-                    || multiply(simd, filters, inputs, sums),
+                    || multiply(simd, filters, inputs, place, &mut sums),
                 );
             }
             piece(
                 simd,
                 #[inline(always)]
                 || {
-                    for tile in 0..tiles {
+                    for (tile, sums) in sums.chunks_exact(PLACES * to.depth).take(tiles).enumerate() {
                         let corner = ((top + tile / across) * side, tile % across * side);
-                        self.untransform_tile(simd, &sums[tile * to.depth..], tiles, output, corner);
+                        self.untransform_tile(simd, sums, output, corner);
                     }
                 },
             );
@@ -122,24 +122,18 @@ impl Winograd {
         buffers.give_back(sums);
     }
 
-    /// The pixel of each of the 36 pictures of sums, `tiles` pixels each, becomes a tile of `output` at `(top, left)`.
+    /// The sums of a tile, `[vectors of filters, places, filters]`, become a tile of `output` at `(top, left)`.
     #[inline(always)]
-    fn untransform_tile<S: Simd>(
-        &self,
-        simd: S,
-        sums: &[f32],
-        tiles: usize,
-        output: &mut Picture,
-        (top, left): (usize, usize),
-    ) {
+    fn untransform_tile<S: Simd>(&self, simd: S, sums: &[f32], output: &mut Picture, (top, left): (usize, usize)) {
         let to = output.layout;
         let zero = S::f32s::simd_from(simd, 0.0);
-        for filter in (0..to.depth).step_by(S::f32s::LEN) {
+        for (i, sums) in sums.chunks_exact(PLACES * S::f32s::LEN).enumerate() {
+            let filter = i * S::f32s::LEN;
             let mut columns = [[zero; OUTPUT]; INPUT];
             for (x, column) in columns.iter_mut().enumerate() {
                 let mut values = [zero; INPUT];
                 for (y, value) in values.iter_mut().enumerate() {
-                    *value = load(simd, sums, (y * INPUT + x) * tiles * to.depth + filter);
+                    *value = load(simd, sums, (x * INPUT + y) * S::f32s::LEN);
                 }
                 *column = untransform(values);
             }
@@ -172,46 +166,51 @@ impl Winograd {
     }
 }
 
-/// The tile whose left upper corner is the first value of `input` becomes a pixel of each of the 36 pictures in `target`,
-/// which have `tiles` pixels.
+/// The tile whose left upper corner is the first value of `input` becomes pixel `tile` of each of the 36 pictures in
+/// `target`, which have `tiles` pixels.
+// Slices are cut by `chunks`: of pieces of one length the compiler checks one.
 #[inline(always)]
-fn transform_tile<S: Simd>(simd: S, input: &[f32], from: &Layout, target: &mut [f32], tiles: usize) {
+fn transform_tile<S: Simd>(simd: S, input: &[f32], from: &Layout, target: &mut [f32], tile: usize, tiles: usize) {
     let zero = S::f32s::simd_from(simd, 0.0);
-    let pitch = from.pitch();
+    let place = tiles * from.depth;
     for channel in (0..from.depth).step_by(S::f32s::LEN) {
-        let mut tile = [[zero; INPUT]; INPUT];
-        for (x, column) in tile.iter_mut().enumerate() {
-            for (y, value) in column.iter_mut().enumerate() {
-                *value = load(simd, input, y * pitch + x * from.depth + channel);
+        let mut rows = [[zero; INPUT]; INPUT];
+        for (row, input) in rows.iter_mut().zip(input.chunks(from.pitch())) {
+            for (value, pixel) in row.iter_mut().zip(input.chunks_exact(from.depth)) {
+                *value = load(simd, pixel, channel);
             }
-            *column = transform(*column);
+            *row = transform(*row);
         }
-        for y in 0..INPUT {
-            let mut row = [zero; INPUT];
-            for (value, column) in row.iter_mut().zip(&tile) {
-                *value = column[y];
+        for (x, target) in (0..INPUT).zip(target.chunks_exact_mut(INPUT * place)) {
+            let mut column = [zero; INPUT];
+            for (value, row) in column.iter_mut().zip(&rows) {
+                *value = row[x];
             }
-            for (x, values) in transform(row).into_iter().enumerate() {
-                let start = (y * INPUT + x) * tiles * from.depth + channel;
-                values.store_slice(&mut target[start..start + S::f32s::LEN]);
+            for (values, target) in transform(column).into_iter().zip(target.chunks_exact_mut(place)) {
+                values.store_slice(&mut target[tile * from.depth + channel..][..S::f32s::LEN]);
             }
         }
     }
 }
 
-/// `sums [tiles, filters] = inputs [tiles, channels] * filters`.
+/// `inputs [tiles, channels] * filters`, into their `place` of `sums`, `[tiles, vectors of filters, places, filters]`.
 #[inline(always)]
-fn multiply<S: Simd>(simd: S, filters: &Filters, inputs: &[f32], sums: &mut [f32]) {
+fn multiply<S: Simd>(simd: S, filters: &Filters, inputs: &[f32], place: usize, sums: &mut [f32]) {
     let channels = filters.depth();
     let last = inputs.len() / channels - 1;
     for (filter, weights) in filters.blocks::<S>() {
         for first in (0..=last).step_by(ROWS) {
             // After the last tile it is repeated.
-            let rows: [usize; ROWS] = std::array::from_fn(|i| last.min(first + i));
+            let rows = [first, last.min(first + 1), last.min(first + 2), last.min(first + 3)];
+            let row = |i: usize| &inputs[rows[i] * channels..][..channels];
             let mut tile = zeros(simd);
-            accumulate(simd, &mut tile, rows.map(|row| &inputs[row * channels..][..channels]), weights);
-            for (values, row) in tile.into_iter().zip(rows) {
-                filters.store::<S>(filter, values, &mut sums[row * filters.count()..]);
+            accumulate(simd, &mut tile, [row(0), row(1), row(2), row(3)], weights);
+            for ([a, b], row) in tile.into_iter().zip(rows) {
+                let sums = &mut sums[(row * filters.count() + filter) * PLACES + place * S::f32s::LEN..];
+                a.store_slice(&mut sums[..S::f32s::LEN]);
+                if filter + S::f32s::LEN < filters.count() {
+                    b.store_slice(&mut sums[PLACES * S::f32s::LEN..][..S::f32s::LEN]);
+                }
             }
         }
     }

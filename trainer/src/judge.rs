@@ -60,12 +60,12 @@ pub fn judge(classifier: &Classifier, folder: &Path) -> Result<(Vec<Photo>, Vec<
 /// Judges files, each with its true label and its path below that label's folder, likewise.
 pub fn judge_files(classifier: &Classifier, files: Vec<(PathBuf, usize, PathBuf)>) -> (Vec<Photo>, Vec<Skipped>) {
     let progress = Progress::new("judging photos", files.len());
-    let judge = |(file, _, _): &(PathBuf, usize, PathBuf)| {
-        let verdict = photos::read(file).and_then(|bytes| Ok(classifier.classify(&bytes)?));
-        progress.step();
-        verdict
+    let judge = |files: &[(PathBuf, usize, PathBuf)]| {
+        let verdicts = judge_together(classifier, files.iter().map(|(file, ..)| file));
+        verdicts.iter().for_each(|_| progress.step());
+        verdicts
     };
-    let verdicts: Vec<Result<Verdict>> = files.par_iter().map(judge).collect();
+    let verdicts: Vec<Result<Verdict>> = files.par_chunks(together(files.len())).flat_map_iter(judge).collect();
     let (mut judged, mut skipped) = (Vec::new(), Vec::new());
     for ((file, label, below), verdict) in files.into_iter().zip(verdicts) {
         match verdict {
@@ -77,6 +77,21 @@ pub fn judge_files(classifier: &Classifier, files: Vec<(PathBuf, usize, PathBuf)
         }
     }
     (judged, skipped)
+}
+
+/// How many of `photos` one thread had better judge together: up to eight, if that leaves enough for all threads.
+pub fn together(photos: usize) -> usize {
+    photos.div_ceil(4 * rayon::current_num_threads()).clamp(1, 8)
+}
+
+/// The answer about each file, from one thread.
+pub fn judge_together<'a>(classifier: &Classifier, files: impl Iterator<Item = &'a PathBuf>) -> Vec<Result<Verdict>> {
+    let (mut found, mut photos) = (Vec::new(), Vec::new());
+    for file in files {
+        found.push(photos::read(file).map(|bytes| photos.push(bytes)));
+    }
+    let mut verdicts = classifier.classify_all(&photos).into_iter();
+    found.into_iter().map(|photo| Ok(photo.map(|()| verdicts.next().expect("one for each photo"))??)).collect()
 }
 
 /// The photos as the figures want them, of a model with these labels.

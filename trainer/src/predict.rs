@@ -1,10 +1,6 @@
 //! `husky predict`: a model's answer for each photo.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Instant,
-};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::Result;
 use husky::{Classifier, Verdict};
@@ -12,16 +8,18 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
+    judge::{judge_together, together},
     model_file, output,
     photos::{self, Skipped},
 };
 
 /// Say what photos show
 ///
-/// One line a photo: label, probability, milliseconds (decoding and all), file. A file that is no photo is a line on
-/// standard error; the others go on, and the exit code is 1 at the end. Of two labels, the first is answered from the
-/// model's own threshold on, which need not be 50 %: `husky summary MODEL` shows it, and between which probabilities the
-/// answer is `unsure`. So it is about a picture that is no photo, whatever the network says.
+/// One line a photo: label, probability, milliseconds, file. The milliseconds are for reading, decoding and all; of many photos, which
+/// are judged up to eight together, they are the mean of these. A file that is no photo is a line on standard error; the
+/// others go on, and the exit code is 1 at the end. Of two labels, the first is answered from the model's own threshold
+/// on, which need not be 50 %: `husky summary MODEL` shows it, and between which probabilities the answer is `unsure`. So it
+/// is about a picture that is no photo, whatever the network says.
 /// Of a photo that hides another picture for careless programs the answer is unsure, and a line on standard error says why.
 ///
 /// Example: husky predict models/husky.safetensors photo.jpg
@@ -41,7 +39,7 @@ pub struct PredictArgs {
 
 /// Photos that are judged before their lines are printed: enough that no core waits for long at the end of them, and few
 /// enough that lines keep coming.
-const PHOTOS_AT_ONCE: usize = 64;
+const PHOTOS_AT_ONCE: usize = 256;
 
 /// A line of `--json`.
 #[derive(Serialize)]
@@ -79,7 +77,8 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
             }
         }
         for files in files.chunks(PHOTOS_AT_ONCE) {
-            let answers: Vec<_> = files.par_iter().with_max_len(1).map(|path| judge(&classifier, path)).collect();
+            let chunks = files.par_chunks(together(files.len())).with_max_len(1);
+            let answers: Vec<_> = chunks.flat_map_iter(|files| judge(&classifier, files)).collect();
             for (path, answer) in files.iter().zip(answers) {
                 let file = path.display().to_string();
                 let go_on = match answer {
@@ -101,15 +100,14 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
 
 struct Answer {
     verdict: Verdict,
-    /// That it took once the file was in memory.
     milliseconds: f64,
 }
 
-fn judge(classifier: &Classifier, path: &Path) -> Result<Answer> {
-    let bytes = photos::read(path)?;
+fn judge(classifier: &Classifier, files: &[PathBuf]) -> impl Iterator<Item = Result<Answer>> {
     let start = Instant::now();
-    let verdict = classifier.classify(&bytes)?;
-    Ok(Answer { verdict, milliseconds: start.elapsed().as_secs_f64() * 1000.0 })
+    let verdicts = judge_together(classifier, files.iter());
+    let milliseconds = start.elapsed().as_secs_f64() * 1000.0 / files.len() as f64;
+    verdicts.into_iter().map(move |verdict| Ok(Answer { verdict: verdict?, milliseconds }))
 }
 
 fn good(json: bool, file: &str, answer: &Answer) -> Result<bool> {

@@ -15,11 +15,11 @@ use crate::{
 
 /// Say what photos show
 ///
-/// One line a photo: label, probability, milliseconds, file. The milliseconds are for reading, decoding and all; of many photos, which
-/// are judged up to eight together, they are the mean of these. A file that is no photo is a line on standard error; the
-/// others go on, and the exit code is 1 at the end. Of two labels, the first is answered from the model's own threshold
-/// on, which need not be 50 %: `husky summary MODEL` shows it, and between which probabilities the answer is `unsure`. So it
-/// is about a picture that is no photo, whatever the network says.
+/// One line a photo: label, probability, milliseconds, file. The milliseconds are for reading, decoding and all; of many
+/// photos, which are judged up to eight together, they are the mean of these. A file that is no photo is a line on standard
+/// error; the others go on, and the exit code is 1 at the end. Of two labels, the first is answered from the model's own
+/// threshold on, which need not be 50 %: `husky summary MODEL` shows it, and between which probabilities the answer is
+/// `unsure`. So it is about a picture that is no photo, whatever the network says.
 /// Of a photo that hides another picture for careless programs the answer is unsure, and a line on standard error says why.
 ///
 /// Example: husky predict models/husky.safetensors photo.jpg

@@ -66,7 +66,7 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
-    /// From a JPEG file of 12 megapixels, and from a camera frame, to the answer in the browser.
+    /// From a JPEG file of 12 megapixels, and from camera frames, to the answer in the browser, for each model that ships.
     Photo {
         /// Fresh starts of the browser.
         #[arg(long, default_value_t = 10)]

@@ -1,20 +1,24 @@
-//! `bench photo`: from a photo to the answer in the browser, on the worker's way.
+//! `bench photo`: from a photo to the answer in the browser, for each model that ships.
 
-use std::{fs, process::Command};
+use std::{fs, net::TcpListener, process::Command};
 
 use anyhow::Result;
 use serde::Deserialize;
 use serde_json::json;
-use xtask::process::run as run_command;
+use xtask::{
+    dist,
+    process::{root, run as run_command},
+    server::Server,
+};
 
 use crate::{
     driver::Driver,
-    models::Model,
-    peers,
-    site::Site,
+    peers, site,
     table::{Samples, Table, median},
 };
 
+/// The models of the site, in its order.
+const MODELS: [&str; 4] = ["husky", "tiny", "compact", "classic"];
 /// Photos of a launch.
 const RUNS: usize = 15;
 
@@ -23,6 +27,7 @@ const RUNS: usize = 15;
 struct Times {
     file: Vec<f64>,
     frame: Vec<f64>,
+    own_size: Vec<f64>,
 }
 
 /// Measures, prints the table and writes it beside the peers.
@@ -30,33 +35,49 @@ struct Times {
 /// # Errors
 /// Something can't be built or installed.
 pub fn run(launches: usize) -> Result<()> {
-    let site = Site::build(Model::Classic)?;
+    let dist = peers::folder()?.join("dist");
+    dist::build(&dist)?;
+    let folder = site::lay_out(&[(dist, "husky")])?;
+    let server = Server::start(&folder, "/", TcpListener::bind("127.0.0.1:0")?)?;
     let python = peers::install_python("requirements.txt")?;
-    let photo = site.folder.join("photo.jpg");
+    let photo = folder.join("photo.jpg");
     run_command(Command::new(python).arg(peers::sources().join("python/photo.py")).arg(&photo))?;
     let megabytes = fs::metadata(&photo)?.len() as f64 / 1e6;
     let driver = Driver::start()?;
-    let (mut file, mut frame) = (Samples::default(), Samples::default());
+    let mut measured = MODELS.map(|_| [(); 3].map(|()| Samples::default()));
     let mut browser = String::new();
     for launch in 0..launches {
         eprintln!("Launch {} of {launches}.", launch + 1);
         let fresh = driver.launch()?;
         browser = fresh.version()?;
-        fresh.open(&site.server.url())?;
-        let times: Times = fresh.read("bench.photo(argument)", &json!({ "model": site.facts(), "runs": RUNS }))?;
-        file.0.push(median(&times.file));
-        frame.0.push(median(&times.frame));
+        for (model, samples) in MODELS.iter().zip(&mut measured) {
+            fresh.open(&server.url())?;
+            let argument =
+                json!({ "file": format!("husky/models/{model}.safetensors"), "size": size(model)?, "runs": RUNS });
+            let Times { file, frame, own_size } = fresh.read("bench.photo(argument)", &argument)?;
+            samples.iter_mut().zip([file, frame, own_size]).for_each(|(samples, times)| samples.0.push(median(&times)));
+        }
     }
-    let mut table = Table::new(&["from", "to the answer, ms"]);
-    table.row([format!("JPEG file, 4000x3000, {megabytes:.1} MB"), file.to_string()]);
-    table.row(["camera frame, 640x480".to_owned(), frame.to_string()]);
+    let file = format!("JPEG file, 4000x3000, {megabytes:.1} MB");
+    let mut table = Table::new(&["model", &file, "camera frame, 640x480", "frame of its own size"]);
+    for (model, samples) in MODELS.iter().zip(&measured) {
+        let size = size(model)?;
+        table.row([format!("`{model}`, {size}x{size}")].into_iter().chain(samples.iter().map(ToString::to_string)));
+    }
     let report = format!(
-        "`classic` in the site's worker, {browser}, {}: `cargo xtask bench photo --launches {launches}`. Medians of \
-         {launches} launches, each of {RUNS} photos (smallest–largest).\n\n{table}",
+        "Milliseconds to the answer, {browser}, {}: `cargo xtask bench photo --launches {launches}`. File and frame are \
+         asked of the site's worker; the last column is a call of `classifyFrame` in the page. Medians of {launches} \
+         launches, each of {RUNS} answers (smallest–largest).\n\n{table}",
         peers::machine()?,
     );
     let path = peers::folder()?.join("photo.md");
     fs::write(&path, &report)?;
     println!("{report}\nThe table is in {}", path.display());
     Ok(())
+}
+
+/// Width and height of what a model takes.
+fn size(model: &str) -> Result<u32> {
+    let bytes = fs::read(root().join(format!("models/{model}.safetensors")))?;
+    Ok(husky::weights::read(&bytes)?.0.input.size)
 }

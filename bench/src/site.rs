@@ -55,7 +55,8 @@ impl Site {
     pub fn facts(&self) -> Value {
         let models::Files { size, mean, scale, temperature, .. } = &self.files;
         let folder = format!("models/{}", self.model.name());
-        json!({ "folder": folder, "size": size, "mean": mean, "scale": scale, "temperature": temperature })
+        let file = format!("{folder}/model.safetensors");
+        json!({ "folder": folder, "file": file, "size": size, "mean": mean, "scale": scale, "temperature": temperature })
     }
 }
 

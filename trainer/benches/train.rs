@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Optimizer as _;
-use trainer::network::{Frozen, Network};
-use trainer::ops::{CrossEntropy, DropoutKey, one_hot};
+use husky_ops::{CrossEntropy, one_hot};
+use trainer::network::{DropoutKey, Frozen, Network};
 use trainer::optimizer::{Algorithm, Optimizer, Settings};
 use trainer::presets::Preset;
 

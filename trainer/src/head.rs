@@ -3,12 +3,12 @@
 use anyhow::{Result, bail};
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::Optimizer as _;
+use husky_ops::{CrossEntropy, one_hot};
 
 use crate::dataset::Split;
 use crate::kinds::Kinds;
 use crate::loader::Loader;
 use crate::network::Network;
-use crate::ops::{CrossEntropy, one_hot};
 use crate::optimizer::{Algorithm, Optimizer, Settings};
 use crate::progress::Progress;
 

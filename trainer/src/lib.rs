@@ -25,7 +25,7 @@
 //! |---|---|
 //! | [`train`], [`config`], [`callback`], [`presets`] | a run: [`train::Run`], its knobs ([`config::Config`]), what is done at each epoch's end ([`callback::Callback`]), the networks by name |
 //! | [`dataset`], [`photos`], [`pixel_store`], [`augment`], [`loader`] | a folder → checked, decoded photos → batches in the background |
-//! | [`network`], [`ops`], [`optimizer`] | a spec as operations, and the way back through them; the rule that turns gradients into steps |
+//! | [`network`], [`husky_ops`], [`optimizer`] | a spec as operations, and the way back through them; the rule that turns gradients into steps |
 //! | [`backbone`], [`head`], [`kinds`] | weights to begin with; the last layer fitted to the features, of labels or of their kinds |
 //! | [`checkpoint`], [`curves`], [`tensorboard`], [`run_folder`] | what a run writes about itself, and what is read of it again |
 //! | [`metrics`], [`calibrate`], [`judge`] | figures with intervals; temperature and threshold; a folder's photos, judged |
@@ -64,7 +64,6 @@ pub mod loader;
 pub mod metrics;
 pub mod model_file;
 pub mod network;
-pub mod ops;
 pub mod optimizer;
 pub mod output;
 pub mod photos;

@@ -12,11 +12,9 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use husky::spec::{Activation, Op, Parameters, Spec, Step, Window};
+use husky_ops::{BatchNorm, Conv2d, Dense, DepthwiseConv2d, GlobalAveragePool2d, LogSumExp, Pointwise, Statistics};
 use rand::RngExt;
 
-use crate::ops::{
-    BatchNorm, Conv2d, Dense, DepthwiseConv2d, DropoutKey, GlobalAveragePool2d, LogSumExp, Pointwise, Statistics,
-};
 use crate::random::{self, Stream};
 use names::{Names, is_normed, layers};
 use tape::Pass;
@@ -45,6 +43,17 @@ pub struct Frozen {
 
 /// How much of the moving statistics is kept at each step; Keras' default.
 const MOMENTUM: f64 = 0.99;
+
+/// What the dropout of one batch is keyed by.
+#[derive(Clone, Copy, Debug)]
+pub struct DropoutKey {
+    /// The run's seed.
+    pub seed: u64,
+    /// The epoch.
+    pub epoch: u64,
+    /// Number, within the epoch, of the batch's first sample.
+    pub first_sample: u64,
+}
 
 /// What a batch says about the parameters.
 pub struct Gradients {

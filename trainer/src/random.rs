@@ -1,7 +1,7 @@
 //! All randomness. A generator is keyed by what it is for, never by what ran before it, so neither the number of threads
 //! nor a resumed run changes a number.
 
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// What random numbers are for. The numbers behind the names are part of what a seed means: they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +39,14 @@ impl Stream {
     }
 }
 
-/// The generator for one purpose: the four numbers are its 32-byte key.
+/// The generator for one purpose.
 pub fn rng(seed: u64, stream: Stream, epoch: u64, sample: u64) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    for (bytes, number) in key.as_chunks_mut().0.iter_mut().zip([seed, stream.number(), epoch, sample]) {
-        *bytes = number.to_le_bytes();
-    }
-    ChaCha8Rng::from_seed(key)
+    husky_ops::keyed(key(seed, stream, epoch, sample))
+}
+
+/// The key of the same generator.
+pub fn key(seed: u64, stream: Stream, epoch: u64, sample: u64) -> [u64; 4] {
+    [seed, stream.number(), epoch, sample]
 }
 
 #[cfg(test)]

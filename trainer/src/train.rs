@@ -25,6 +25,7 @@ use candle_core::Tensor;
 use candle_nn::Optimizer as _;
 use husky::Spec;
 use husky::weights::Precision;
+use husky_ops::{CrossEntropy, one_hot};
 use indicatif::HumanCount;
 
 use self::progress::EpochProgress;
@@ -37,8 +38,7 @@ use crate::files::write_atomically;
 use crate::kinds::Kinds;
 use crate::loader::{Batch, Loader};
 use crate::metrics;
-use crate::network::{Gradients, Network};
-use crate::ops::{CrossEntropy, DropoutKey, one_hot};
+use crate::network::{DropoutKey, Gradients, Network};
 use crate::optimizer::Optimizer;
 use crate::presets::Preset;
 

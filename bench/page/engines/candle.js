@@ -3,7 +3,7 @@ import init, { Candle } from "../candle/bench.js";
 import { fetchBytes, pixels, probability } from "./common.js";
 
 export async function load(model, fused = false) {
-  const [, bytes] = await Promise.all([init(), fetchBytes(`${model.folder}/model.safetensors`)]);
+  const [, bytes] = await Promise.all([init(), fetchBytes(model.file)]);
   const candle = Candle.load(bytes, fused);
   return (picture) => {
     candle.prepare(pixels(model, picture));

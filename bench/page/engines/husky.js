@@ -5,7 +5,7 @@ import { fetchBytes } from "./common.js";
 let exports;
 
 export async function load(model) {
-  const bytes = fetchBytes(`${model.folder}/model.safetensors`);
+  const bytes = fetchBytes(model.file);
   const parts = [import("../husky/husky.js"), import("../husky/husky-module.js")];
   const [{ default: init, Classifier }, { module_or_path }] = await Promise.all(parts);
   exports = await init({ module_or_path });

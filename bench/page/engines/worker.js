@@ -4,7 +4,7 @@ import { module_or_path } from "../husky/husky-module.js";
 export async function load(model) {
   const [module, file] = await Promise.all([
     WebAssembly.compileStreaming(module_or_path),
-    fetch(`${model.folder}/model.safetensors`).then((response) => response.blob()),
+    fetch(model.file).then((response) => response.blob()),
   ]);
   const worker = new Worker("husky/worker.js", { type: "module" });
   worker.postMessage(module);

@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor, Var};
+use husky_ops::{CrossEntropy, one_hot};
 use rand::{Rng, RngExt};
 
 use super::{Picture, Victim};
-use crate::ops::{CrossEntropy, DropoutKey, one_hot};
+use crate::network::DropoutKey;
 
 /// Steps of [`pgd`].
 const STEPS: usize = 10;

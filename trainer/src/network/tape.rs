@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
 use candle_core::{CustomOp1, CustomOp2, CustomOp3, Result, Tensor, bail};
+use husky_ops::Dropout;
 
-use crate::ops::{Dropout, DropoutKey};
+use super::DropoutKey;
+use crate::random::{self, Stream};
 
 /// A forward pass under way.
 pub(super) struct Pass {
@@ -42,7 +44,8 @@ impl Pass {
     pub(super) fn dropout(&mut self, rate: f32) -> Option<Dropout> {
         let layer = self.dropouts;
         self.dropouts += 1;
-        self.dropout.map(|key| Dropout::new(rate, layer, key))
+        let DropoutKey { seed, epoch, first_sample } = self.dropout?;
+        Some(Dropout::new(rate, random::key(seed, Stream::Dropout(layer), epoch, first_sample)))
     }
 
     pub(super) fn one(&mut self, op: impl CustomOp1 + Send + Sync + 'static, x: Tensor) -> Result<Tensor> {

@@ -5,8 +5,7 @@ use husky::spec::Input;
 use rand::RngExt;
 use rayon::prelude::*;
 
-use crate::network::Network;
-use crate::ops::DropoutKey;
+use crate::network::{DropoutKey, Network};
 use crate::random::{Stream, rng};
 
 /// A step is so many times as long as the way that is allowed; what is too long is cut off (Wong et al. 2020, "Fast is better

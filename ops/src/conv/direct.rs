@@ -1,10 +1,10 @@
 //! Any convolution as a matrix product, over a copy of each sum's window in a row (im2col).
 
-use crate::ops::simd::Real;
+use crate::simd::Real;
 
 use super::{Geometry, Rows, Scratch};
-use crate::ops::add;
-use crate::ops::gemm::{Matrix, multiply};
+use crate::add;
+use crate::gemm::{Matrix, multiply};
 
 /// Sums worked on at a time: their windows stay in the second-level cache.
 const BAND: usize = 1024;

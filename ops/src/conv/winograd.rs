@@ -16,8 +16,8 @@
 use fearless_simd::{Level, dispatch as vectorize, prelude::*};
 
 use super::{Geometry, Rows, Scratch};
-use crate::ops::gemm::{Matrix, multiply};
-use crate::ops::simd::{Real, load, splat, store};
+use crate::gemm::{Matrix, multiply};
+use crate::simd::{Real, load, splat, store};
 
 /// Sums a side of a tile, and values a side of what they depend on.
 pub const SUMS: usize = 4;

@@ -4,34 +4,21 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::simd::Real;
-use super::{dispatch, dtype, tensor, values, with_values};
-use crate::random::{self, Stream};
+use super::{dispatch, dtype, keyed, tensor, values, with_values};
 
 /// Dropout: each value is zero with probability `rate`, else divided by `1 - rate`, so that the mean stays.
 ///
-/// What is dropped depends on the keys alone, not on the batch or the thread a sample lands in.
+/// What is dropped depends on the key alone, not on the batch or the thread a sample lands in.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
     rate: f64,
-    layer: u8,
-    key: DropoutKey,
-}
-
-/// What the dropout of one batch is keyed by.
-#[derive(Clone, Copy, Debug)]
-pub struct DropoutKey {
-    /// The run's seed.
-    pub seed: u64,
-    /// The epoch.
-    pub epoch: u64,
-    /// Number, within the epoch, of the batch's first sample.
-    pub first_sample: u64,
+    key: [u64; 4],
 }
 
 impl Dropout {
-    /// The operation for the network's dropout layer number `layer`; `rate` is in `0..1`.
-    pub fn new(rate: f32, layer: u8, key: DropoutKey) -> Self {
-        Self { rate: rate.into(), layer, key }
+    /// The operation; `rate` is in `0..1`. `key` is that of the batch's first sample: the last number counts the samples.
+    pub fn new(rate: f32, key: [u64; 4]) -> Self {
+        Self { rate: rate.into(), key }
     }
 
     /// What the kept values are multiplied with.
@@ -41,8 +28,8 @@ impl Dropout {
 
     /// The factors of sample `index` of the batch, first value first.
     pub(super) fn factors(&self, index: usize) -> Factors {
-        let DropoutKey { seed, epoch, first_sample } = self.key;
-        let rng = random::rng(seed, Stream::Dropout(self.layer), epoch, first_sample + index as u64);
+        let [run, layer, epoch, first] = self.key;
+        let rng = keyed([run, layer, epoch, first + index as u64]);
         // 16 random bits a value: the rate is met to 1 in 65,536.
         Factors { rng, dropped: (self.rate * 65_536.0).round() as u32, scale: self.scale() }
     }

@@ -1,5 +1,8 @@
 //! The training operations: candle `CustomOp`s with gradients of their own, over pictures `[batch, height, width, channels]`.
 //!
+//! A crate of its own, since it takes longer to compile than all of the trainer and changes less often: each operation is
+//! there for two types of numbers and for the vectors of several processors.
+//!
 //! Stock candle's are wrong (the gradient of `max_pool2d`), slow (the gradients of `conv2d`) or unseeded (`Dropout`).
 //! All work in `f32`; they accept `f64` too, so that tests can hold them against finite differences. All split their work
 //! into pieces that do not depend on the number of threads, and add the pieces up in one order: the same numbers come out
@@ -15,6 +18,7 @@ mod gemm;
 mod log_sum_exp;
 mod loss;
 mod pointwise;
+mod random;
 mod simd;
 
 pub use average::GlobalAveragePool2d;
@@ -22,10 +26,11 @@ pub use batch_norm::{BatchNorm, Statistics};
 pub use conv::Conv2d;
 pub use dense::Dense;
 pub use depthwise::DepthwiseConv2d;
-pub use dropout::{Dropout, DropoutKey};
+pub use dropout::Dropout;
 pub use log_sum_exp::LogSumExp;
 pub use loss::{CrossEntropy, one_hot};
 pub use pointwise::Pointwise;
+pub use random::keyed;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType, bail};
 use husky::spec::Activation;

@@ -48,7 +48,10 @@ pub fn install_python(requirements: &Path, name: &str) -> Result<PathBuf> {
     once(&environment.join("pip.done"), requirements, || {
         eprintln!("Installing what {} names with pip.", requirements.display());
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment)).context("peers need Python 3")?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))
+        // Not compiled: Python does that with what it imports, and most of it never is.
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--no-compile", "--requirement"])
+            .arg(requirements))
     })?;
     Ok(python)
 }

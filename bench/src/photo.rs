@@ -27,7 +27,6 @@ const RUNS: usize = 15;
 struct Times {
     file: Vec<f64>,
     frame: Vec<f64>,
-    own_size: Vec<f64>,
 }
 
 /// Measures, prints the table and writes it beside the peers.
@@ -51,10 +50,12 @@ pub fn run(launches: usize) -> Result<()> {
         let fresh = driver.launch()?;
         browser = fresh.version()?;
         for (model, samples) in MODELS.iter().zip(&mut measured) {
+            let facts = json!({ "file": format!("husky/models/{model}.safetensors"), "size": size(model)? });
+            let argument = json!({ "model": facts, "runs": RUNS });
             fresh.open(&server.url())?;
-            let argument =
-                json!({ "file": format!("husky/models/{model}.safetensors"), "size": size(model)?, "runs": RUNS });
-            let Times { file, frame, own_size } = fresh.read("bench.photo(argument)", &argument)?;
+            let Times { file, frame } = fresh.read("bench.photo(argument)", &argument)?;
+            fresh.open(&server.url())?;
+            let own_size: Vec<f64> = fresh.read("bench.frame(argument)", &argument)?;
             samples.iter_mut().zip([file, frame, own_size]).for_each(|(samples, times)| samples.0.push(median(&times)));
         }
     }

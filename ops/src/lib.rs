@@ -1,7 +1,7 @@
 //! The training operations: candle `CustomOp`s with gradients of their own, over pictures `[batch, height, width, channels]`.
 //!
-//! A crate of its own, since it takes longer to compile than all of the trainer and changes less often: each operation is
-//! there for two types of numbers and for the vectors of several processors.
+//! A crate of its own, since it takes long to compile and changes seldom: each operation is there for two types of numbers and
+//! for the vectors of several processors.
 //!
 //! Stock candle's are wrong (the gradient of `max_pool2d`), slow (the gradients of `conv2d`) or unseeded (`Dropout`).
 //! All work in `f32`; they accept `f64` too, so that tests can hold them against finite differences. All split their work

@@ -2,7 +2,7 @@
 //! be sure of it. Two figures of the picture as the network sees it tell them from photos. They were taken of every third
 //! of the 4,759 research photos at 240 and at 128 pixels a side, and the limits lie far from all of these.
 
-use crate::Pixels;
+use crate::{Pixels, engine::Texture};
 
 /// Half the mean square difference of neighbouring pixels, as a share of the variance. Up to 0.26 in photos, 1 in noise.
 const ROUGHEST: f64 = 0.4;
@@ -20,28 +20,15 @@ pub(crate) fn may_be_photo(picture: &Pixels) -> bool {
     if picture.width() < SMALLEST || picture.height() != picture.width() {
         return true;
     }
-    // In whole numbers, 256 to a step of grey, so that every machine agrees.
-    let grey: Vec<i64> = picture.rgb().as_chunks().0.iter().map(|&[r, g, b]| luma(r, g, b)).collect();
-    let rows = |distance: usize| grey.chunks_exact(size).flat_map(move |row| row.iter().zip(&row[distance..]));
-    let columns = |distance: usize| grey.iter().zip(&grey[distance * size..]);
-    let squares = |pairs: &mut dyn Iterator<Item = (&i64, &i64)>| pairs.map(|(a, b)| (a - b) * (a - b)).sum::<i64>();
-    let differences = (squares(&mut rows(1)) + squares(&mut columns(1))) as f64 / (2 * (size - 1) * size) as f64;
-    let count = grey.len() as f64;
-    let mean = grey.iter().sum::<i64>() as f64 / count;
-    let variance = grey.iter().map(|value| value * value).sum::<i64>() as f64 / count - mean * mean;
     let step = size / STEPS;
-    let bend = |a: &i64, b: &i64, c: &i64| (a - 2 * b + c).abs();
-    let along = grey.chunks_exact(size).flat_map(|row| row.iter().zip(&row[step..]).zip(&row[2 * step..]));
-    let down = grey.iter().zip(&grey[step * size..]).zip(&grey[2 * step * size..]);
-    let along: i64 = along.map(|((a, b), c)| bend(a, b, c)).sum();
-    let down: i64 = down.map(|((a, b), c)| bend(a, b, c)).sum();
+    let texture = Texture::of(picture.rgb(), size, step);
+    let count = (size * size) as f64;
+    let mean = texture.values as f64 / count;
+    let variance = texture.squares as f64 / count - mean * mean;
+    let differences = texture.differences as f64 / (2 * (size - 1) * size) as f64;
+    let [along, down] = texture.bends;
     let smoothness = along.min(down) as f64 / ((size - 2 * step) * size) as f64 / 256.0;
     differences <= 2.0 * ROUGHEST * variance && smoothness >= SMOOTHEST
-}
-
-/// ITU-R BT.601, in 256ths.
-fn luma(r: u8, g: u8, b: u8) -> i64 {
-    77 * i64::from(r) + 150 * i64::from(g) + 29 * i64::from(b)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod log_sum_exp;
 mod picture;
 mod resize;
 mod step;
+mod texture;
 mod values;
 mod winograd;
 
@@ -37,6 +38,7 @@ pub use explain::{FeatureMaps, Heat};
 pub use hash::blake3;
 pub use resize::resize;
 pub use step::{Activation, Op, Padding, Parameters, Shape, Step, Window};
+pub use texture::Texture;
 pub use values::{Values, from_integers, normalize, normalize_pixel, over_white};
 
 /// A network ready to run.

@@ -66,7 +66,9 @@ mod tests {
         for size in [3_usize, 8, 33, 64] {
             for step in 1..size.div_ceil(2).min(5) {
                 // Noise, and the largest sums there can be.
-                for pixel in [|i: usize| (i * i * 7919 >> 3) as u8, |i: usize| if i / 3 % 2 == 0 { 255 } else { 0 }] {
+                for pixel in
+                    [|i: usize| ((i * i * 7919) >> 3) as u8, |i: usize| if (i / 3).is_multiple_of(2) { 255 } else { 0 }]
+                {
                     let rgb: Vec<u8> = (0..size * size * 3).map(pixel).collect();
                     let at = |x: usize, y: usize| {
                         let [r, g, b] = [0, 1, 2].map(|c| u64::from(rgb[(y * size + x) * 3 + c]));

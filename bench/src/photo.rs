@@ -3,6 +3,7 @@
 use std::{fs, net::TcpListener, process::Command};
 
 use anyhow::Result;
+use husky::shipped::SHIPPED;
 use serde::Deserialize;
 use serde_json::json;
 use xtask::{
@@ -17,8 +18,6 @@ use crate::{
     table::{Samples, Table, median},
 };
 
-/// The models of the site, in its order.
-const MODELS: [&str; 4] = ["husky", "tiny", "compact", "classic"];
 /// Photos of a launch.
 const RUNS: usize = 15;
 
@@ -43,14 +42,16 @@ pub fn run(launches: usize) -> Result<()> {
     run_command(Command::new(python).arg(peers::sources().join("python/photo.py")).arg(&photo))?;
     let megabytes = fs::metadata(&photo)?.len() as f64 / 1e6;
     let driver = Driver::start()?;
-    let mut measured = MODELS.map(|_| [(); 3].map(|()| Samples::default()));
+    // Each with its width and height.
+    let models = SHIPPED.iter().map(|&(file, _)| Ok((file, size(file)?))).collect::<Result<Vec<_>>>()?;
+    let mut measured = vec![[(); 3].map(|()| Samples::default()); models.len()];
     let mut browser = String::new();
     for launch in 0..launches {
         eprintln!("Launch {} of {launches}.", launch + 1);
         let fresh = driver.launch()?;
         browser = fresh.version()?;
-        for (model, samples) in MODELS.iter().zip(&mut measured) {
-            let facts = json!({ "file": format!("husky/models/{model}.safetensors"), "size": size(model)? });
+        for ((file, size), samples) in models.iter().zip(&mut measured) {
+            let facts = json!({ "file": format!("husky/models/{file}"), "size": size });
             let argument = json!({ "model": facts, "runs": RUNS });
             fresh.open(&server.url())?;
             let Times { file, frame } = fresh.read("bench.photo(argument)", &argument)?;
@@ -61,8 +62,8 @@ pub fn run(launches: usize) -> Result<()> {
     }
     let file = format!("JPEG file, 4000x3000, {megabytes:.1} MB");
     let mut table = Table::new(&["model", &file, "camera frame, 640x480", "frame of its own size"]);
-    for (model, samples) in MODELS.iter().zip(&measured) {
-        let size = size(model)?;
+    for ((file, size), samples) in models.iter().zip(&measured) {
+        let model = file.trim_end_matches(".safetensors");
         table.row([format!("`{model}`, {size}x{size}")].into_iter().chain(samples.iter().map(ToString::to_string)));
     }
     let report = format!(
@@ -78,7 +79,7 @@ pub fn run(launches: usize) -> Result<()> {
 }
 
 /// Width and height of what a model takes.
-fn size(model: &str) -> Result<u32> {
-    let bytes = fs::read(root().join(format!("models/{model}.safetensors")))?;
+fn size(file: &str) -> Result<u32> {
+    let bytes = fs::read(root().join("models").join(file))?;
     Ok(husky::weights::read(&bytes)?.0.input.size)
 }

@@ -12,6 +12,7 @@ use std::process::Command;
 
 use common::{draw, kinds_model, mixed_model, small_classic, waves};
 use husky::Classifier;
+use husky::shipped::SHIPPED;
 use husky::weights::{self, Precision};
 use trainer::config::Config;
 use trainer::presets::Preset;
@@ -30,7 +31,7 @@ fn compare(format: &str, file: &str, peer: impl Fn() -> Command, limit: f32) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
-    let shipped = ["husky", "tiny", "compact", "classic"].iter().map(|name| models.join(format!("{name}.safetensors")));
+    let shipped = SHIPPED.iter().map(|(file, _)| models.join(file));
     for (i, (spec, weights)) in [mixed_model(), small_classic(), kinds_model()].iter().enumerate() {
         fs::write(path(&format!("{i}.safetensors")), weights::write(spec, weights, Precision::F32).unwrap()).unwrap();
     }

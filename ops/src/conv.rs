@@ -1,9 +1,10 @@
 //! Convolution, bias, activation, 2x2 max pool and dropout in one operation.
 //!
-//! A picture goes through in bands of rows. The sums of a band are computed in one of two ways, [`direct`] or [`winograd`],
-//! and finished while they are in the cache.
+//! Pictures go through in bands: some rows of one, or several whole ones where they are small. The sums of a band are computed
+//! in one of two ways, [`direct`] or [`winograd`], and finished while they are in the cache.
 
 mod direct;
+mod geometry;
 mod winograd;
 
 use std::borrow::Cow;
@@ -14,10 +15,12 @@ use fearless_simd::{Level, dispatch as vectorize, prelude::*};
 use husky::spec::{Activation, Window};
 use rayon::prelude::*;
 
-use super::simd::{Real, lanes, load, splat, store};
+use geometry::{Band, Geometry};
+
+use super::simd::{Real, load, splat, store};
 use super::{Dropout, add, dispatch, dtype, limits, tensor, values, with_values};
 
-/// Images whose weight gradients one task adds up. Fixed, so that the order of the sums is.
+/// Images of a task, which may share a band, and whose weight gradients it adds up. Fixed, so that the order of the sums is.
 const IMAGES_PER_TASK: usize = 4;
 
 /// `x [batch, h, w, in] * weight [k, k, in, out] + bias [out]`, then the activation and, where asked, 2x2 max pool and
@@ -41,112 +44,6 @@ impl Conv2d {
     /// The operation, with what follows the sum.
     pub fn new(window: Window, activation: Activation, pool: bool, dropout: Option<Dropout>) -> Self {
         Self { window, activation, pool, dropout, routes: OnceLock::new() }
-    }
-}
-
-/// All lengths of one call.
-#[derive(Clone, Copy)]
-struct Geometry {
-    batch: usize,
-    height: usize,
-    width: usize,
-    channels: usize,
-    kernel: usize,
-    stride: usize,
-    /// Rows and columns of zeros before the picture.
-    top: usize,
-    left: usize,
-    filters: usize,
-    /// Rows and columns of the result.
-    output: (usize, usize),
-    /// Columns of a band of sums; those that no result needs are at the end.
-    pitch: usize,
-    activation: Activation,
-    pool: bool,
-}
-
-/// Some rows of sums.
-#[derive(Clone, Copy)]
-struct Rows {
-    first: usize,
-    count: usize,
-}
-
-impl Geometry {
-    fn new(op: &Conv2d, x: &[usize], weight: &[usize], bias: &[usize]) -> Result<Self> {
-        let (&[batch, height, width, channels], &[kernel, columns, depth, filters]) = (x, weight) else {
-            bail!("conv2d wants [batch, h, w, in] and [k, k, in, out], not {x:?} and {weight:?}")
-        };
-        let square = kernel == op.window.kernel && columns == kernel;
-        let (Ok((rows, columns)), true) = (op.window.outputs(height, width), square) else {
-            bail!("conv2d cannot put the window {:?} of {weight:?} on {x:?}", op.window)
-        };
-        let output = if op.pool { (rows / 2, columns / 2) } else { (rows, columns) };
-        if depth != channels || bias != [filters] || batch * channels * filters * output.0 * output.1 == 0 {
-            bail!("conv2d cannot combine {x:?}, {weight:?} and {bias:?}")
-        }
-        let mut g = Self {
-            batch,
-            height,
-            width,
-            channels,
-            kernel,
-            stride: op.window.stride,
-            top: op.window.margins(height)[0],
-            left: op.window.margins(width)[0],
-            filters,
-            output,
-            pitch: 0,
-            activation: op.activation,
-            pool: op.pool,
-        };
-        g.pitch = if winograd::serves(g) { g.columns().next_multiple_of(winograd::SUMS) } else { g.columns() };
-        Ok(g)
-    }
-
-    /// Sums a side of the pool's window.
-    fn side(&self) -> usize {
-        if self.pool { 2 } else { 1 }
-    }
-
-    /// Columns of sums that the result needs.
-    fn columns(&self) -> usize {
-        self.output.1 * self.side()
-    }
-
-    /// Rows of sums that the result needs, in bands.
-    fn bands(self) -> impl Iterator<Item = Rows> {
-        let rows = self.output.0 * self.side();
-        let band = if winograd::serves(self) { winograd::band(self) } else { direct::band(self) };
-        let band = band.next_multiple_of(self.side());
-        (0..rows).step_by(band).map(move |first| Rows { first, count: band.min(rows - first) })
-    }
-
-    /// The pixel at a row and column that are counted from the padding's corner, if it lies in the picture.
-    #[inline(always)]
-    fn pixel(&self, row: usize, column: usize) -> Option<usize> {
-        let (row, column) = (row.wrapping_sub(self.top), column.wrapping_sub(self.left));
-        if row < self.height && column < self.width { Some(row * self.width + column) } else { None }
-    }
-
-    fn input_len(&self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    fn output_len(&self) -> usize {
-        self.output.0 * self.output.1 * self.filters
-    }
-
-    /// Vectors of a picture's results.
-    fn routes_len<T: Real>(&self) -> usize {
-        self.output.0 * self.output.1 * self.filters.div_ceil(lanes::<T>())
-    }
-}
-
-impl Rows {
-    /// These rows of results, out of a picture's `values`, whose row has `len`.
-    fn of(self, g: Geometry, len: usize) -> std::ops::Range<usize> {
-        self.first / g.side() * len..(self.first + self.count) / g.side() * len
     }
 }
 
@@ -193,7 +90,7 @@ impl CustomOp3 for Conv2d {
 
 /// Buffers of one task, kept from band to band.
 struct Scratch<T> {
-    /// A band's sums or their gradients, `[rows, pitch, out]`.
+    /// A band's sums or their gradients, `[images, rows, pitch, out]`.
     sums: Vec<T>,
     /// What the matrix products take and give: see `direct` and `winograd`.
     v: Vec<T>,
@@ -207,8 +104,8 @@ impl<T: Real> Scratch<T> {
         Self { sums: Vec::new(), v: Vec::new(), m: Vec::new(), factors: Vec::new() }
     }
 
-    fn resize(&mut self, g: Geometry, rows: Rows) {
-        self.sums.resize(rows.count.next_multiple_of(winograd::SUMS) * g.pitch * g.filters, T::zero());
+    fn resize(&mut self, g: Geometry, band: Band) {
+        self.sums.resize(band.images * band.sums_len(g), T::zero());
     }
 }
 
@@ -227,24 +124,31 @@ fn forward<T: Real>(
     let weight = prepare(g, weight);
     let mut output = vec![T::zero(); g.batch * g.output_len()];
     let mut routes = vec![Route::default(); g.batch * g.routes_len::<T>()];
-    let images = output.par_chunks_mut(g.output_len()).zip(routes.par_chunks_mut(g.routes_len::<T>()));
-    let images = images.zip(x.par_chunks(g.input_len())).enumerate();
-    images.for_each_init(Scratch::new, |scratch, (index, ((y, routes), x))| {
-        let mut factors = dropout.map(|dropout| dropout.factors(index));
-        let (row, routes_row) = (g.output.1 * g.filters, routes.len() / g.output.0);
-        for rows in g.bands() {
-            scratch.resize(g, rows);
+    let (output_len, routes_len) = (g.output_len(), g.routes_len::<T>());
+    let (row, routes_row) = (g.output.1 * g.filters, routes_len / g.output.0);
+    let tasks = output.par_chunks_mut(IMAGES_PER_TASK * output_len);
+    let tasks = tasks.zip(routes.par_chunks_mut(IMAGES_PER_TASK * routes_len));
+    let tasks = tasks.zip(x.par_chunks(IMAGES_PER_TASK * g.input_len())).enumerate();
+    tasks.for_each_init(Scratch::new, |scratch, (task, ((y, routes), x))| {
+        let images = x.len() / g.input_len();
+        let factors = |image| dropout.map(|dropout| dropout.factors(task * IMAGES_PER_TASK + image));
+        let mut factors: Vec<_> = (0..images).map(factors).collect();
+        for band in g.bands(images) {
+            scratch.resize(g, band);
+            let x = &x[band.first_image * g.input_len()..];
             match winograd::serves(g) {
-                true => winograd::sums(g, rows, x, &weight, scratch),
-                false => direct::sums(g, rows, x, &weight, scratch),
+                true => winograd::sums(g, band, x, &weight, scratch),
+                false => direct::sums(g, band, x, &weight, scratch),
             }
-            let y = &mut y[rows.of(g, row)];
-            if let Some(factors) = &mut factors {
-                scratch.factors.resize(y.len(), T::zero());
-                factors.fill(&mut scratch.factors);
+            for (image, sums) in band.images().zip(scratch.sums.chunks(band.sums_len(g))) {
+                let y = &mut y[image * output_len..][band.of(g, row)];
+                if let Some(factors) = &mut factors[image] {
+                    scratch.factors.resize(y.len(), T::zero());
+                    factors.fill(&mut scratch.factors);
+                }
+                let routes = &mut routes[image * routes_len..][band.of(g, routes_row)];
+                vectorize!(Level::new(), simd => finish(simd, g, sums, bias, &scratch.factors, y, routes));
             }
-            let routes = &mut routes[rows.of(g, routes_row)];
-            vectorize!(Level::new(), simd => finish(simd, g, &scratch.sums, bias, &scratch.factors, y, routes));
         }
     });
     Ok((T::to_cpu_storage_owned(output), routes))
@@ -315,31 +219,31 @@ fn backward<T: Real>(g: Geometry, scale: f64, tensors: [&Tensor; 3], routes: &[R
     with_values(tensors, |[x_values, weight_values, gradient]: [&[T]; 3]| {
         let prepared = prepare(g, weight_values);
         let mut dx = vec![T::zero(); if wanted { x_values.len() } else { 0 }];
-        let mut dx_images: Vec<Option<&mut [T]>> = match wanted {
-            true => dx.chunks_mut(g.input_len()).map(Some).collect(),
-            false => (0..g.batch).map(|_| None).collect(),
+        let mut dx_tasks: Vec<Option<&mut [T]>> = match wanted {
+            true => dx.chunks_mut(IMAGES_PER_TASK * g.input_len()).map(Some).collect(),
+            false => (0..g.batch.div_ceil(IMAGES_PER_TASK)).map(|_| None).collect(),
         };
-        let routes_len = g.routes_len::<T>();
+        let (output_len, routes_len) = (g.output_len(), g.routes_len::<T>());
         let (row, routes_row) = (g.output.1 * g.filters, routes_len / g.output.0);
-        let partial: Vec<(Vec<T>, Vec<T>)> = dx_images
-            .par_chunks_mut(IMAGES_PER_TASK)
-            .enumerate()
-            .map_init(Scratch::new, |scratch, (task, dx_images)| {
+        let tasks = dx_tasks.par_iter_mut().zip(x_values.par_chunks(IMAGES_PER_TASK * g.input_len()));
+        let tasks = tasks.zip(gradient.par_chunks(IMAGES_PER_TASK * output_len));
+        let tasks = tasks.zip(routes.par_chunks(IMAGES_PER_TASK * routes_len));
+        let partial: Vec<(Vec<T>, Vec<T>)> = tasks
+            .map_init(Scratch::new, |scratch, (((dx, x), gradient), routes)| {
                 let (mut dw, mut db) = (vec![T::zero(); prepared.len()], vec![T::zero(); g.filters]);
-                for (i, dx) in dx_images.iter_mut().enumerate() {
-                    let image = task * IMAGES_PER_TASK + i;
-                    let x = &x_values[image * g.input_len()..][..g.input_len()];
-                    let gradient = &gradient[image * g.output_len()..][..g.output_len()];
-                    let routes = &routes[image * routes_len..][..routes_len];
-                    for rows in g.bands() {
-                        scratch.resize(g, rows);
-                        let (gradient, routes) = (&gradient[rows.of(g, row)], &routes[rows.of(g, routes_row)]);
-                        let (sums, scale) = (&mut scratch.sums, T::from_f64(scale));
+                for band in g.bands(x.len() / g.input_len()) {
+                    scratch.resize(g, band);
+                    for (image, sums) in band.images().zip(scratch.sums.chunks_mut(band.sums_len(g))) {
+                        let gradient = &gradient[image * output_len..][band.of(g, row)];
+                        let routes = &routes[image * routes_len..][band.of(g, routes_row)];
+                        let scale = T::from_f64(scale);
                         vectorize!(Level::new(), simd => place(simd, g, gradient, scale, routes, sums, &mut db));
-                        match winograd::serves(g) {
-                            true => winograd::gradients(g, rows, x, &prepared, scratch, &mut dw, dx.as_deref_mut()),
-                            false => direct::gradients(g, rows, x, &prepared, scratch, &mut dw, dx.as_deref_mut()),
-                        }
+                    }
+                    let first = band.first_image * g.input_len();
+                    let (x, dx) = (&x[first..], dx.as_deref_mut().map(|dx| &mut dx[first..]));
+                    match winograd::serves(g) {
+                        true => winograd::gradients(g, band, x, &prepared, scratch, &mut dw, dx),
+                        false => direct::gradients(g, band, x, &prepared, scratch, &mut dw, dx),
                     }
                 }
                 (if winograd::serves(g) { winograd::weight_gradient(g, &dw) } else { dw }, db)

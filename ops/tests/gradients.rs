@@ -30,7 +30,8 @@ fn window(kernel: usize, stride: usize, padding: Padding) -> Window {
 fn conv2d() {
     let (valid, same) = (Padding::Valid, Padding::Same);
     // More pictures than one task takes, odd sizes whose last row and column the pool drops, windows that are larger than
-    // the picture; the last two go Winograd's way, with channels that fill no whole vectors and tiles that end outside.
+    // the picture; the last three go Winograd's way, with channels that fill no whole vectors, tiles that end outside, and
+    // small pictures that share a band.
     for (shape, window, filters) in [
         ([5, 7, 6, 2], window(3, 1, valid), 3),
         ([1, 8, 9, 3], window(2, 1, valid), 4),
@@ -43,6 +44,7 @@ fn conv2d() {
         ([1, 3, 2, 2], window(5, 1, same), 2),
         ([1, 6, 7, 16], window(3, 1, valid), 17),
         ([1, 5, 3, 17], window(3, 1, same), 16),
+        ([5, 3, 2, 16], window(3, 1, same), 16),
     ] {
         for (activation, pool, dropout) in [
             (Activation::Linear, false, false),
@@ -69,9 +71,10 @@ fn conv2d() {
 
 #[test]
 fn conv2d_equals_candle() {
-    // Wide enough for several bands; im2col and Winograd.
-    for (channels, filters) in [(3, 5), (18, 20)] {
-        let x = random(1, &[2, 70, 66, channels]);
+    // Wide enough for several bands, and so small that several pictures share one; im2col and Winograd.
+    for (shape, filters) in [([2, 70, 66, 3], 5), ([2, 70, 66, 18], 20), ([6, 7, 6, 18], 20)] {
+        let [.., channels] = shape;
+        let x = random(1, &shape);
         let (weight, bias) = (random(2, &[3, 3, channels, filters]), random(3, &[filters]));
         let op = Conv2d::new(window(3, 1, Padding::Valid), Activation::Relu, true, None);
         let ours = x.apply_op3(&weight, &bias, op).unwrap();

@@ -130,6 +130,25 @@ fn backward<T: Real>(g: Geometry, tensors: [&Tensor; 3]) -> Result<(Tensor, Tens
     })
 }
 
+/// Does something at each value of a window that lies in the picture: its row and column in the window, and where its
+/// pixel starts. A macro, since a function that is handed over is not compiled for the vectors of the machine.
+macro_rules! each_tap {
+    ($g:ident, $row:ident, $column:ident, |$i:ident, $j:ident, $pixel:ident| $act:expr) => {
+        for $i in 0..K {
+            let row = ($row * STRIDE + $i).wrapping_sub($g.top);
+            if row < $g.height {
+                for $j in 0..K {
+                    let column = ($column * STRIDE + $j).wrapping_sub($g.left);
+                    if column < $g.width {
+                        let $pixel = (row * $g.width + column) * $g.channels;
+                        $act;
+                    }
+                }
+            }
+        }
+    };
+}
+
 /// The window's weights of the channels `start..end`.
 #[inline(always)]
 fn weights<S: Simd, T: Real, const K: usize>(
@@ -164,19 +183,10 @@ fn convolve<S: Simd, T: Real, const K: usize, const STRIDE: usize>(
             let weights = weights::<S, T, K>(simd, weight, c, start, end);
             for column in 0..g.columns {
                 let mut sum = splat(simd, T::zero());
-                for i in 0..K {
-                    let from_row = (row * STRIDE + i).wrapping_sub(g.top);
-                    if from_row < g.height {
-                        for j in 0..K {
-                            let from_column = (column * STRIDE + j).wrapping_sub(g.left);
-                            if from_column < g.width {
-                                let pixel = (from_row * g.width + from_column) * c;
-                                let x = load::<S, T>(simd, &x[pixel + start..pixel + end]);
-                                sum = x.mul_add(weights[i][j], sum);
-                            }
-                        }
-                    }
-                }
+                each_tap!(g, row, column, |i, j, pixel| {
+                    let x = load::<S, T>(simd, &x[pixel + start..pixel + end]);
+                    sum = x.mul_add(weights[i][j], sum);
+                });
                 let pixel = (row * g.columns + column) * c;
                 store::<S, T>(sum, &mut y[pixel + start..pixel + end]);
             }
@@ -236,19 +246,10 @@ fn weight_gradient<S: Simd, T: Real, const K: usize, const STRIDE: usize>(
             for column in 0..g.columns {
                 let pixel = (row * g.columns + column) * c;
                 let dy = load::<S, T>(simd, &dy[pixel + start..pixel + end]);
-                for i in 0..K {
-                    let from_row = (row * STRIDE + i).wrapping_sub(g.top);
-                    if from_row < g.height {
-                        for j in 0..K {
-                            let from_column = (column * STRIDE + j).wrapping_sub(g.left);
-                            if from_column < g.width {
-                                let pixel = (from_row * g.width + from_column) * c;
-                                let x = load::<S, T>(simd, &x[pixel + start..pixel + end]);
-                                sums[i][j] = x.mul_add(dy, sums[i][j]);
-                            }
-                        }
-                    }
-                }
+                each_tap!(g, row, column, |i, j, pixel| {
+                    let x = load::<S, T>(simd, &x[pixel + start..pixel + end]);
+                    sums[i][j] = x.mul_add(dy, sums[i][j]);
+                });
             }
             for i in 0..K {
                 for j in 0..K {

@@ -33,7 +33,10 @@ pub struct Photo {
 /// skipped.
 pub fn judge(classifier: &Classifier, folder: &Path) -> Result<(Vec<Photo>, Vec<Skipped>)> {
     let labels = &classifier.spec().labels;
-    let validation = folder.join("validation");
+    let (training, validation) = (folder.join("training"), folder.join("validation"));
+    if training.is_dir() && !validation.is_dir() {
+        bail!("{}: has no folder \"validation\": name {} to judge what trains", folder.display(), training.display());
+    }
     let folder = if validation.is_dir() { &validation } else { folder };
     let (folders, mut skipped) = label_folders(folder)?;
     let mut files = Vec::new();

@@ -240,6 +240,8 @@ fn evaluate_refuses_what_it_cannot_judge() {
     fs::create_dir(folder.path().join("photos/grey")).unwrap();
     let unknown = error(&["evaluate", "model.safetensors", "photos"]);
     assert!(unknown.contains("photos/grey") && unknown.contains("bright"), "{unknown}");
+    fs::create_dir_all(folder.path().join("data/training/dark")).unwrap();
+    assert!(error(&["evaluate", "model.safetensors", "data"]).contains("name data/training to judge what trains"));
     fs::create_dir_all(folder.path().join("none/dark")).unwrap();
     assert!(error(&["evaluate", "model.safetensors", "none"]).contains("no photo that can be read"));
 }

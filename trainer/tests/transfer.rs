@@ -7,7 +7,7 @@ mod common;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use candle_core::Tensor;
 use husky::spec::{Layer, Step};
@@ -68,20 +68,17 @@ fn folder() -> TempDir {
     folder
 }
 
-fn husky(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_husky"));
-    command.current_dir(folder).stdin(Stdio::null()).args(arguments).output().unwrap()
-}
-
+/// What it tells on the way where it has to succeed.
 fn succeed(folder: &Path, arguments: &[&str]) -> String {
-    let output = husky(folder, arguments);
+    let output = common::husky(folder, arguments);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{told}");
     told
 }
 
+/// What it tells where it has to fail on the way.
 fn fail(folder: &Path, arguments: &[&str]) -> String {
-    let output = husky(folder, arguments);
+    let output = common::husky(folder, arguments);
     assert_eq!(output.status.code(), Some(1));
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -1,3 +1,5 @@
+use std::hint::black_box;
+
 use fearless_simd::prelude::*;
 
 use crate::step::Window;
@@ -61,18 +63,21 @@ impl Depthwise {
         output: &mut Picture,
     ) {
         let (width, depth) = (output.layout.width, output.layout.depth);
-        let mut x = 0;
-        while x < width {
-            let windows = &input.values[input.layout.window(y * STRIDE, x * STRIDE)..];
-            let pixels = &mut output.values[output.layout.pixel(y, x)..];
-            let pitch = input.layout.pitch();
-            if x + PIXELS <= width {
-                self.tile::<S, KERNEL, STRIDE, PIXELS>(simd, windows, pitch, &mut pixels[..PIXELS * depth]);
-                x += PIXELS;
-            } else {
-                self.tile::<S, KERNEL, STRIDE, 1>(simd, windows, pitch, &mut pixels[..depth]);
-                x += 1;
+        let pitch = input.layout.pitch();
+        let windows = |x| &input.values[input.layout.window(y * STRIDE, x * STRIDE)..];
+        let start = output.layout.pixel(y, 0);
+        let row = &mut output.values[start..start + width * depth];
+        if width < PIXELS {
+            for (x, pixel) in row.chunks_exact_mut(depth).enumerate() {
+                self.tile::<S, KERNEL, STRIDE, 1>(simd, windows(x), pitch, pixel);
             }
+            return;
+        }
+        for x in (0..width).step_by(PIXELS) {
+            // The last tile lies over the one before: to compute pixels twice is faster than one by one.
+            let x = x.min(width - PIXELS);
+            let pixels = &mut row[x * depth..(x + PIXELS) * depth];
+            self.tile::<S, KERNEL, STRIDE, PIXELS>(simd, windows(x), pitch, pixels);
         }
     }
 
@@ -87,12 +92,15 @@ impl Depthwise {
         pixels: &mut [f32],
     ) {
         let depth = pixels.len() / N;
-        for (block, weights) in self.weights.chunks_exact(KERNEL * KERNEL * S::f32s::LEN).enumerate() {
-            let channel = block * S::f32s::LEN;
+        // Of a row, the values of one vector of channels in all the windows. Cut once, they are not checked one by one.
+        let reach = ((N - 1) * STRIDE + KERNEL - 1) * depth + S::f32s::LEN;
+        // A number that the compiler doesn't know: unrolled, the values of all rows at once would not fit the registers.
+        let rows = black_box(KERNEL);
+        for channel in (0..depth).step_by(S::f32s::LEN) {
             let mut sums = [self.finish.bias(simd, channel); N];
-            // Not unrolled: the values of all rows at once would not fit the registers.
-            for (weights, row) in weights.chunks_exact(KERNEL * S::f32s::LEN).zip(windows.chunks(pitch)) {
-                let row = &row[channel..];
+            for y in 0..rows {
+                let weights = &self.weights[(channel * KERNEL + y * S::f32s::LEN) * KERNEL..][..KERNEL * S::f32s::LEN];
+                let row = &windows[y * pitch + channel..][..reach];
                 let mut kernel = [sums[0]; KERNEL];
                 for (x, weight) in kernel.iter_mut().enumerate() {
                     *weight = load(simd, weights, x * S::f32s::LEN);

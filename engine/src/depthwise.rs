@@ -34,50 +34,50 @@ impl Depthwise {
     }
 
     pub(crate) fn forward<S: Simd>(&self, simd: S, input: &Picture, output: &mut Picture) {
-        // Constants let the compiler unroll the loops over a window.
-        match (self.window.kernel, self.window.stride) {
-            (3, 1) => self.rows::<S, 3, 1>(simd, input, output),
-            (3, 2) => self.rows::<S, 3, 2>(simd, input, output),
-            (5, 1) => self.rows::<S, 5, 1>(simd, input, output),
-            (5, 2) => self.rows::<S, 5, 2>(simd, input, output),
+        // Constants let the compiler unroll the loops over a window. Of a single pixel the stride is none.
+        match (self.window.kernel, self.window.stride, output.layout.width < PIXELS) {
+            (3, 1, false) => self.rows::<S, 3, 1, PIXELS>(simd, input, output),
+            (3, 2, false) => self.rows::<S, 3, 2, PIXELS>(simd, input, output),
+            (5, 1, false) => self.rows::<S, 5, 1, PIXELS>(simd, input, output),
+            (5, 2, false) => self.rows::<S, 5, 2, PIXELS>(simd, input, output),
+            (3, _, true) => self.rows::<S, 3, 1, 1>(simd, input, output),
+            (5, _, true) => self.rows::<S, 5, 1, 1>(simd, input, output),
             _ => unreachable!("the spec lets no other window through"),
         }
     }
 
-    fn rows<S: Simd, const KERNEL: usize, const STRIDE: usize>(&self, simd: S, input: &Picture, output: &mut Picture) {
+    fn rows<S: Simd, const KERNEL: usize, const STRIDE: usize, const N: usize>(
+        &self,
+        simd: S,
+        input: &Picture,
+        output: &mut Picture,
+    ) {
         for y in 0..output.layout.height {
             piece(
                 simd,
                 #[inline(always)]
-                || self.row::<S, KERNEL, STRIDE>(simd, y, input, output),
+                || self.row::<S, KERNEL, STRIDE, N>(simd, y, input, output),
             );
         }
     }
 
+    /// A row of at least `N` pixels.
     #[inline(always)]
-    fn row<S: Simd, const KERNEL: usize, const STRIDE: usize>(
+    fn row<S: Simd, const KERNEL: usize, const STRIDE: usize, const N: usize>(
         &self,
         simd: S,
         y: usize,
         input: &Picture,
         output: &mut Picture,
     ) {
-        let (width, depth) = (output.layout.width, output.layout.depth);
-        let pitch = input.layout.pitch();
-        let windows = |x| &input.values[input.layout.window(y * STRIDE, x * STRIDE)..];
-        let start = output.layout.pixel(y, 0);
-        let row = &mut output.values[start..start + width * depth];
-        if width < PIXELS {
-            for (x, pixel) in row.chunks_exact_mut(depth).enumerate() {
-                self.tile::<S, KERNEL, STRIDE, 1>(simd, windows(x), pitch, pixel);
-            }
-            return;
-        }
-        for x in (0..width).step_by(PIXELS) {
+        let Layout { width, depth, .. } = output.layout;
+        let (stride, pitch) = (self.window.stride, input.layout.pitch());
+        for x in (0..width).step_by(N) {
             // The last tile lies over the one before: to compute pixels twice is faster than one by one.
-            let x = x.min(width - PIXELS);
-            let pixels = &mut row[x * depth..(x + PIXELS) * depth];
-            self.tile::<S, KERNEL, STRIDE, PIXELS>(simd, windows(x), pitch, pixels);
+            let x = x.min(width - N);
+            let windows = &input.values[input.layout.window(y * stride, x * stride)..];
+            let pixels = &mut output.values[output.layout.pixel(y, x)..][..N * depth];
+            self.tile::<S, KERNEL, STRIDE, N>(simd, windows, pitch, pixels);
         }
     }
 

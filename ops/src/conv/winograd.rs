@@ -99,6 +99,12 @@ impl Band {
         (tile / columns / rows, tile / columns % rows * SUMS, tile % columns * SUMS)
     }
 
+    /// As [`Geometry::pixel`], of an image and a row that are counted from the band's first.
+    #[inline(always)]
+    fn pixel(self, g: Geometry, image: usize, row: usize, column: usize) -> Option<usize> {
+        Some(image * g.height * g.width + g.pixel(self.first_row + row, column)?)
+    }
+
     /// Place of a tile's first sum among the sums.
     #[inline(always)]
     fn place(self, g: Geometry, tile: usize) -> usize {
@@ -204,8 +210,7 @@ fn input<S: Simd, T: Real>(simd: S, g: Geometry, band: Band, x: &[T], v: &mut [T
             let mut d = [[splat(simd, T::zero()); SIDE]; SIDE];
             for i in 0..SIDE {
                 for j in 0..SIDE {
-                    if let Some(pixel) = g.pixel(band.first_row + row + i, column + j) {
-                        let pixel = image * g.height * g.width + pixel;
+                    if let Some(pixel) = band.pixel(g, image, row + i, column + j) {
                         d[i][j] = load::<S, T>(simd, &x[pixel * g.channels + c..pixel * g.channels + end]);
                     }
                 }
@@ -291,8 +296,7 @@ fn input_gradient<S: Simd, T: Real>(simd: S, g: Geometry, band: Band, v: &[T], d
             let d = both!(simd, transform_input_gradient, points: SIDE to SIDE);
             for i in 0..SIDE {
                 for j in 0..SIDE {
-                    if let Some(pixel) = g.pixel(band.first_row + row + i, column + j) {
-                        let pixel = image * g.height * g.width + pixel;
+                    if let Some(pixel) = band.pixel(g, image, row + i, column + j) {
                         let dx = &mut dx[pixel * g.channels + c..pixel * g.channels + end];
                         store::<S, T>(load::<S, T>(simd, dx) + d[i][j], dx);
                     }

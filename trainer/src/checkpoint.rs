@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::files::write_atomically;
+use crate::files::{little_endian, write_atomically};
 use crate::network::Network;
 use crate::optimizer::Optimizer;
 
@@ -103,7 +103,7 @@ pub fn save(
             "{}: {name} is no number any more, so the state before is kept: try a smaller --learning-rate",
             path.display()
         );
-        Ok(bytes(&values))
+        Ok(little_endian(&values))
     };
     let mut tensors = Vec::new();
     for (name, buffer) in network.buffers() {
@@ -115,7 +115,7 @@ pub fn save(
     for ((name, parameter), slots) in network.parameters().iter().zip(&optimizer.slots) {
         tensors.push((name.clone(), finite(name, parameter)?, parameter.dims()));
         for (i, slot) in slots.iter().enumerate() {
-            tensors.push((format!("{name}/{i}"), bytes(slot), parameter.dims()));
+            tensors.push((format!("{name}/{i}"), little_endian(slot), parameter.dims()));
         }
     }
     let views =
@@ -170,8 +170,4 @@ fn restore(file: &[u8], network: &Network, average: Option<&Network>, optimizer:
 /// Parameters and buffers.
 fn all(network: &Network) -> impl Iterator<Item = (&String, &Var)> {
     network.parameters().iter().chain(network.buffers())
-}
-
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }

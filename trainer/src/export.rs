@@ -15,7 +15,7 @@ use husky::{Spec, Weights, weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use crate::files::write_atomically;
+use crate::files::{little_endian, write_atomically};
 use crate::{model_file, output};
 
 /// Write a model for other programs
@@ -97,16 +97,11 @@ fn tensors(spec: &Spec, weights: &Weights) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
     for p in spec.steps()?.iter().flat_map(Step::parameters) {
         for (name, shape) in [(p.weight_name(), p.shape.clone()), (p.bias_name(), vec![p.bias_len()])] {
-            let bytes = bytes(weights.get(&name));
+            let bytes = little_endian(weights.get(&name));
             tensors.push((name, shape, bytes));
         }
     }
     let views =
         tensors.iter().map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
     Ok(safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None)?)
-}
-
-/// Little-endian.
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }

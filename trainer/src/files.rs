@@ -35,6 +35,11 @@ pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("{}: can't be read as text", path.display()))
 }
 
+/// Values as files have them.
+pub fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
 /// How the names begin of files that are not whole yet.
 const UNFINISHED: &str = ".writing-";
 

@@ -7,7 +7,7 @@ use husky::{Spec, Weights};
 use prost::Message;
 use serde_json::json;
 
-use super::bytes;
+use crate::files::little_endian;
 
 #[derive(Clone, PartialEq, Message)]
 struct Model {
@@ -329,7 +329,7 @@ impl Builder<'_> {
     }
 
     fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
-        self.initializer(name, shape, FLOAT, bytes(values))
+        self.initializer(name, shape, FLOAT, little_endian(values))
     }
 
     fn integers(&mut self, name: &str, values: &[i64]) -> String {

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::bytes;
 use super::keras::{KerasLayer, VERSION, topology};
+use crate::files::little_endian;
 
 /// Name of the file with the weights.
 pub const WEIGHTS: &str = "group1-shard1of1.bin";
@@ -26,6 +26,6 @@ pub fn files(layers: &[KerasLayer]) -> [Vec<u8>; 2] {
         },
         "weightsManifest": [{"paths": [WEIGHTS], "weights": entries}],
     });
-    let values = weights().flat_map(|(_, (.., values))| bytes(values)).collect();
+    let values = weights().flat_map(|(_, (.., values))| little_endian(values)).collect();
     [model.to_string().into_bytes(), values]
 }

@@ -60,6 +60,7 @@ impl Network {
                     Kernel::Dense(dense) => dense.gradient(&outputs[i], gradient),
                     // What reaches it is a dense layer's output.
                     Kernel::LogSumExp(groups) => log_sum_exp::gradient(groups, &outputs[i - 1].values, &gradient),
+                    // The mean, the one other head, of which a network has one.
                     _ => spread(gradient, &picture),
                 };
             }

@@ -171,14 +171,6 @@ impl Shape {
             Self::Vector(length) => length,
         }
     }
-
-    /// As [`Shape::len`]; nothing where it is too large to count.
-    pub fn checked_len(self) -> Option<usize> {
-        match self {
-            Self::Image { height, width, channels } => height.checked_mul(width)?.checked_mul(channels),
-            Self::Vector(length) => Some(length),
-        }
-    }
 }
 
 impl Step {

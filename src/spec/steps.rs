@@ -3,14 +3,19 @@
 use super::{Architecture, Layer, Op, Parameters, Shape, Step, Window};
 use crate::{Error, Result};
 
+/// Values of the longest vector of any machine, so that a file is refused on all of them or on none.
+const MOST_LANES: usize = 16;
+/// Values of a browser's vector.
+const BROWSER_LANES: usize = 4;
+
 impl Architecture {
     /// The most layers a model may have.
     pub const MAX_LAYERS: usize = 256;
-    /// The most trained values.
+    /// The most trained values, as they lie in memory: channels and filters fill whole vectors.
     pub const MAX_PARAMETERS: usize = 64 << 20;
-    /// The most values that may flow between two layers, with the margin that padding adds.
+    /// The most values that may flow between two layers, likewise, with the margin that padding adds.
     pub const MAX_ACTIVATIONS: usize = 64 << 20;
-    /// The most multiplications for one photo: about two seconds in a browser.
+    /// The most multiplications for one photo, as vectors do them: about two seconds in a browser.
     pub const MAX_MULTIPLICATIONS: u64 = 40_000_000_000;
 
     /// Shapes and names of all layers, with each max pool fused into its convolution.
@@ -32,6 +37,9 @@ impl Architecture {
 fn count(layers: &[Layer]) -> usize {
     layers.iter().map(|layer| if let Layer::Residual { layers } = layer { 1 + count(layers) } else { 1 }).sum()
 }
+
+/// Why a layer can't stand behind the picture's end.
+const NO_PICTURE: &str = "needs a picture, and a vector reaches it";
 
 /// What has been counted on the way through the layers.
 #[derive(Default)]
@@ -62,6 +70,9 @@ impl Tally {
             }
             let input = shape;
             let op = if let Layer::Residual { layers } = layer {
+                if matches!(input, Shape::Vector(_)) {
+                    return Err(wrong(NO_PICTURE));
+                }
                 let steps = self.steps(layers, input)?;
                 if steps.iter().all(|step| step.parameters().is_empty()) {
                     return Err(wrong("has no trained layer in it"));
@@ -148,7 +159,7 @@ impl Tally {
             (Layer::Dense { .. } | Layer::LogSumExp { .. }, Shape::Image { .. }) => {
                 return Err("needs a flatten or a global average pool before it");
             }
-            (_, Shape::Vector(_)) => return Err("needs a picture, and a vector reaches it"),
+            (_, Shape::Vector(_)) => return Err(NO_PICTURE),
             (Layer::MaxPool2d | Layer::Residual { .. }, _) => unreachable!("`steps` takes these itself"),
         })
     }
@@ -156,34 +167,43 @@ impl Tally {
     /// Nothing where the limits are passed.
     fn add_cost(&mut self, op: &Op, input: Shape, output: Shape) -> Option<()> {
         if let Some(p) = op.parameters() {
-            let weights = p.shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d))?;
+            let weights = weights_len(&p.shape, MOST_LANES)?;
             let positions =
                 if let Shape::Image { height, width, .. } = output { height.checked_mul(width)? } else { 1 };
             self.parameters = self.parameters.checked_add(weights)?.checked_add(p.bias_len())?;
-            let work = (weights as u64).checked_mul(positions as u64)?;
+            let work = (weights_len(&p.shape, BROWSER_LANES)? as u64).checked_mul(positions as u64)?;
             self.multiplications = self.multiplications.checked_add(work)?;
         }
-        let padded = match (op, input) {
-            (
-                Op::Conv2d { window, .. } | Op::DepthwiseConv2d { window, .. },
-                Shape::Image { height, width, channels },
-            ) => {
-                let side = |length: usize| length.checked_add(window.margins(length).iter().sum());
-                Shape::Image { height: side(height)?, width: side(width)?, channels }
-            }
-            _ => input,
+        let margin = |length: usize| match op {
+            Op::Conv2d { window, .. } | Op::DepthwiseConv2d { window, .. } => window.margins(length).iter().sum(),
+            _ => 0,
         };
         let within = self.parameters <= Architecture::MAX_PARAMETERS
-            && padded.checked_len()?.max(output.checked_len()?) <= Architecture::MAX_ACTIVATIONS
+            && picture_len(input, margin)?.max(picture_len(output, |_| 0)?) <= Architecture::MAX_ACTIVATIONS
             && self.multiplications <= Architecture::MAX_MULTIPLICATIONS;
         within.then_some(())
     }
 }
 
+/// Weights in memory, where filters fill two vectors and the channels that they read one.
+fn weights_len(shape: &[usize], lanes: usize) -> Option<usize> {
+    let (window, [channels, filters]) = shape.split_last_chunk::<2>()?;
+    let channels = channels.checked_next_multiple_of(lanes)?;
+    let filters = filters.checked_next_multiple_of(2 * lanes)?;
+    window.iter().chain([&channels, &filters]).try_fold(1_usize, |n, &d| n.checked_mul(d))
+}
+
+/// Values in memory of what flows between two layers, with a `margin` of so many rows and columns.
+fn picture_len(shape: Shape, margin: impl Fn(usize) -> usize) -> Option<usize> {
+    let Shape::Image { height, width, channels } = shape else { return Some(shape.len()) };
+    let side = |length: usize| length.checked_add(margin(length));
+    side(height)?.checked_mul(side(width)?)?.checked_mul(channels.checked_next_multiple_of(MOST_LANES)?)
+}
+
 /// Lets the convolution before a max pool do its work; the error is the reason why it can't.
 fn fuse_pool(before: Option<&mut Step>, shape: Shape) -> std::result::Result<Shape, &'static str> {
     let Shape::Image { height, width, channels } = shape else {
-        return Err("needs a picture, and a vector reaches it");
+        return Err(NO_PICTURE);
     };
     let Some(Step { op: Op::Conv2d { pool, .. }, output, .. }) = before else {
         return Err("does not follow a convolution");

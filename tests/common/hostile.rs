@@ -287,6 +287,7 @@ fn specs() -> SpecEdits {
     const LABELS: &str = r#"["yes","no"]"#;
     const LAYERS: &str = r#"{"type":"max_pool2d"},{"type":"flatten"},{"type":"dense","units":1,"activation":"linear"}"#;
     const CONV: &str = r#"{"type":"conv2d","filters":2,"kernel":3,"activation":"relu"},"#;
+    const ALL: &str = r#"{"type":"conv2d","filters":2,"kernel":3,"activation":"relu"},{"type":"max_pool2d"},{"type":"flatten"},{"type":"dense","units":1,"activation":"linear"}"#;
     const CONV_HEAD: &str = r#"{"type":"conv2d","filters":2,"kernel":3"#;
     const HEAD: &str = concat!(
         r#""size":4,"mean":[0.0,0.0,0.0],"scale":[1.0,1.0,1.0],"resize":"stretch_triangle"},"#,
@@ -335,7 +336,7 @@ fn specs() -> SpecEdits {
         ("input size -1", r#""size":4"#, s(r#""size":-1"#), "model-spec", "(input.size is no whole number)"),
         ("input size 3.5", r#""size":4"#, s(r#""size":3.5"#), "model-spec", "(input.size is no whole number)"),
         ("scale 0", "[1.0,1.0,1.0]", s("[1.0,0.0,1.0]"), "model-normalization", "scales to zero"),
-        ("no layers", r#""architecture":["#, s(r#""architecture":[],"training":["#), "model-spec", "(training is unknown)"),
+        ("no layers", ALL, s(""), "model-layer-count", "has 0 layers"),
         ("257 layers", LAYERS, repeat(POOL.trim_matches(','), 256), "model-layer-count", "has 257 layers"),
         ("10,000 layers", LAYERS, repeat(POOL.trim_matches(','), 9_999), "model-layer-count", "has 10000 layers"),
         ("100,000 layers", LAYERS, repeat(DENSE, 99_999), "model-header-length", "at most 1 MiB is accepted"),
@@ -356,6 +357,7 @@ fn specs() -> SpecEdits {
         ("depthwise of a vector", DENSE, format!(r#"{DENSE},{{"type":"depthwise_conv2d","kernel":3,"padding":"same","activation":"relu6"}}"#), "model-layer", "layer 4 of the model file needs a picture"),
         ("residual of nothing", POOL, format!(r#"{POOL}{{"type":"residual","layers":[]}},"#), "model-layer", "layer 2 of the model file has no trained layer in it"),
         ("residual of another shape", CONV, format!(r#"{{"type":"residual","layers":[{}]}},"#, CONV.trim_end_matches(',')), "model-layer", "layer 0 of the model file adds what has different shapes"),
+        ("residual of a vector", DENSE, format!(r#"{{"type":"residual","layers":[{{"type":"dense","units":2,"activation":"linear"}}]}},{DENSE}"#), "model-layer", "layer 3 of the model file needs a picture"),
         ("residual without end", POOL, format!(r#"{POOL}{}{},"#, r#"{"type":"residual","layers":["#.repeat(200), "]}".repeat(200)), "model-description", "too many values within each other"),
         ("padding of its own", r#""kernel":3"#, s(r#""kernel":3,"padding":"reflect""#), "model-spec", "(architecture[0].padding is `reflect`, which is unknown)"),
         ("mean of a vector", DENSE, format!(r#"{DENSE},{DENSE},{{"type":"global_average_pool2d"}}"#), "model-layer", "layer 5 of the model file needs a picture"),
@@ -364,6 +366,7 @@ fn specs() -> SpecEdits {
         ("units that overflow", r#""units":1"#, s(r#""units":4294967295"#), "model-cost", "layer 3 of the model file needs more"),
         ("filters that overflow", r#""filters":2"#, s(r#""filters":4294967295"#), "model-cost", "layer 0 of the model file needs more"),
         ("weights of gigabytes", POOL, format!("{},", repeat(r#"{"type":"conv2d","filters":60000,"kernel":1,"activation":"relu"}"#, 2)), "model-cost", "layer 2 of the model file needs more"),
+        ("weights that fill whole vectors", POOL, format!(r#"{POOL}{{"type":"conv2d","filters":1,"kernel":5000,"stride":1024,"padding":"same","activation":"relu"}},"#), "model-cost", "layer 2 of the model file needs more"),
         ("minutes of work", HEAD, replace(&HEAD.replace("size\":4", "size\":256"), CONV_HEAD, &format!("{CONV}{}", CONV_HEAD.replace("2,", "512,").replace('3', "33"))), "model-cost", "layer 1 of the model file needs more"),
         ("groups of nothing", DENSE, s(r#"{"type":"dense","units":1,"activation":"linear"},{"type":"log_sum_exp","groups":[]}"#), "model-layer", "layer 4 of the model file has groups that are not"),
         ("an empty group", DENSE, format!(r#"{DENSE},{{"type":"log_sum_exp","groups":[1,0]}}"#), "model-layer", "layer 4 of the model file has groups that are not"),

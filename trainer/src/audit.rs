@@ -221,9 +221,14 @@ fn quarantine(data: &Path, files: &[PathBuf]) -> Result<PathBuf> {
     let data = fs::canonicalize(data).with_context(|| data.display().to_string())?;
     let folder = data.with_file_name("quarantine");
     for file in files {
-        let from = fs::canonicalize(file).with_context(|| file.display().to_string())?;
+        // A link moves itself and not what it leads to, which may be the photo that stays.
+        let (parent, name) = file.parent().zip(file.file_name()).context("a photo lies in a folder")?;
+        let from = fs::canonicalize(parent).with_context(|| parent.display().to_string())?.join(name);
         let below = from.strip_prefix(&data).with_context(|| {
-            format!("{}: is a link out of the data set, which --fix leaves alone: remove it by hand", file.display())
+            format!(
+                "{}: lies in a folder outside of the data set, which --fix leaves alone: remove it by hand",
+                file.display()
+            )
         })?;
         let to = folder.join(below);
         ensure!(!to.exists(), "{}: is there already: move it away first", to.display());

@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -175,14 +176,20 @@ fn planted_faults_are_found_and_moved() {
     let page = fs::read_to_string(folder.path().join("audit.html")).unwrap();
     assert!(page.contains("One shot under two labels") && page.contains("data:image/jpeg;base64,"));
 
-    // Eight copies, the broken file, the leak's training photo, and both of the shot under two labels.
+    symlink("079.png", first.join("zz-link.png")).unwrap();
+    symlink("gone.png", first.join("zz-nowhere.png")).unwrap();
+
+    // Eight copies, the broken file, the leak's training photo, both of the shot under two labels, and the links.
     let (code, report) = audit(folder.path(), &["--fix"]);
-    assert_eq!((code, report["quarantine"].as_array().unwrap().len()), (0, 8 + 1 + 1 + 2));
+    assert_eq!((code, report["quarantine"].as_array().unwrap().len()), (0, 8 + 1 + 1 + 2 + 2), "{report}");
     let quarantine = folder.path().join("quarantine/training");
     let moved = |label: &Path, name: &str| quarantine.join(label.file_name().unwrap()).join(name).exists();
     assert!(moved(&first, "broken.jpg") && moved(&first, "leak.bmp") && moved(&first, "wrong.png"));
     assert!(data.join("validation").join(common::LABELS[0]).join("085.png").exists());
     assert!(second.exists() && !first.join("wrong.png").exists());
+    // A link goes, and the photo that it led to stays.
+    let link = |name: &str| quarantine.join(common::LABELS[0]).join(name).is_symlink();
+    assert!(link("zz-link.png") && link("zz-nowhere.png") && first.join("079.png").exists());
     assert_eq!(audit(folder.path(), &[]).0, 0);
 }
 

@@ -34,8 +34,11 @@ const DISTORTIONS: [(&str, Distort); 18] = [
     ("turned by 90°", |photo| Ok(imageops::rotate90(&photo))),
     ("turned by 180°", |photo| Ok(imageops::rotate180(&photo))),
     ("64 pixels large", |photo| Ok(DynamicImage::from(photo).thumbnail(64, 64).into_rgb8())),
-    ("on a phone's screenshot", |photo| Ok(screenshot(&photo))),
+    ("on a phone's screenshot", |photo| Ok(screenshot(photo))),
 ];
+
+/// Pixels across a phone's screen, at most.
+const SCREEN: u32 = 2048;
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -59,14 +62,13 @@ pub struct Row {
 pub fn rows(classifier: &Classifier, photos: &[Photo]) -> Result<Vec<Row>> {
     let progress = Progress::new("judging distorted photos", DISTORTIONS.len() * photos.len());
     let judge = |(distortion, distort): (&'static str, Distort)| {
-        let judge = |photo: &Photo| {
-            let file = || photo.file.display().to_string();
-            let undistorted = decode(&photos::read(&photo.file)?).with_context(file)?;
-            let picture = distort(undistorted)?;
+        let judge = |photo: &Photo| -> Result<Photo> {
+            let picture = distort(decode(&photos::read(&photo.file)?)?)?;
             let picture = Pixels::from_rgb(picture.width(), picture.height(), picture.into_raw())?;
             progress.step();
             Ok(Photo { verdict: classifier.classify_pixels(&picture)?, ..photo.clone() })
         };
+        let judge = |photo: &Photo| judge(photo).with_context(|| photo.file.display().to_string());
         let distorted = photos.par_iter().map(judge).collect::<Result<Vec<_>>>()?;
         let figures = judged(&distorted, &classifier.spec().labels).figures();
         let share = |is: &dyn Fn(&(&Photo, &Photo)) -> bool| {
@@ -113,14 +115,17 @@ fn brighter(mut photo: RgbImage, factor: f32) -> RgbImage {
     photo
 }
 
-/// On a black page of twice a screen's width in height, below a light bar.
-fn screenshot(photo: &RgbImage) -> RgbImage {
+/// On a black page of twice a screen's width in height, below a light bar. No screen shows all of a camera's pixels.
+fn screenshot(mut photo: RgbImage) -> RgbImage {
+    if photo.width() > SCREEN || photo.height() > 2 * SCREEN {
+        photo = DynamicImage::from(photo).thumbnail(SCREEN, 2 * SCREEN).into_rgb8();
+    }
     let (width, height) = photo.dimensions();
     let bar = width / 8;
     let page = (2 * width).max(height + 2 * bar);
     let light = |y| if y < bar { Rgb([240; 3]) } else { Rgb([0; 3]) };
     let mut screen = RgbImage::from_fn(width, page, |_, y| light(y));
-    imageops::replace(&mut screen, photo, 0, i64::from((page - height) / 2));
+    imageops::replace(&mut screen, &photo, 0, i64::from((page - height) / 2));
     screen
 }
 
@@ -153,8 +158,10 @@ mod tests {
 
     #[test]
     fn a_screenshot_is_high_and_has_the_photo_in_the_middle() {
-        let screen = screenshot(&photo());
+        let screen = screenshot(photo());
         assert_eq!(screen.dimensions(), (80, 160));
         assert_eq!((screen.get_pixel(0, 50), screen.get_pixel(0, 0).0), (photo().get_pixel(0, 0), [240; 3]));
+        // 24 megapixels would be 72 on such a page, more than a photo may have.
+        assert_eq!(screenshot(RgbImage::new(6000, 4000)).dimensions(), (2048, 4096));
     }
 }

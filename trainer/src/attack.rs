@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::files::{png_bytes, write_atomically};
 use crate::network::Network;
+use crate::photos::Skipped;
 use crate::progress::Progress;
 use crate::random::{Stream, rng};
 use crate::{model_file, output, photos};
@@ -213,8 +214,10 @@ fn attack(
 
 /// Photos by their answers, `count` at most, taken evenly from all; files that are none are said on standard error.
 fn pictures(victim: &Victim, photos: &[PathBuf], count: usize) -> Result<Vec<(String, Picture)>> {
-    let found = |path: &PathBuf| if path.is_dir() { photos::find(path).0 } else { vec![path.clone()] };
-    let files: Vec<PathBuf> = photos.iter().flat_map(found).collect();
+    let found = |path: &PathBuf| if path.is_dir() { photos::find(path) } else { (vec![path.clone()], vec![]) };
+    let (files, unread): (Vec<_>, Vec<_>) = photos.iter().map(found).unzip();
+    unread.concat().iter().for_each(|Skipped { file, reason }| eprintln!("{file}: {reason}"));
+    let files = files.concat();
     let taken: Vec<&PathBuf> = files.iter().step_by((files.len() / count.max(1)).max(1)).take(count).collect();
     let read = |path: &Path| -> Result<Picture> {
         let pixels = decode::decode(&photos::read(path)?, victim.size())?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, ensure};
 use husky::{decode, explain, spec::Step};
 use image::RgbImage;
 
@@ -49,8 +49,9 @@ pub fn run(args: &ActivationsArgs) -> Result<ExitCode> {
     let pixels = decode::decode(&photo, size).with_context(file)?;
     let layers = classifier.feature_maps(&pixels);
     let most = usize::from(args.maps);
+    ensure!(!layers.is_empty(), "{}: has no convolutions to look into", args.model.display());
     let mosaic = explain::mosaic(&layers, TILE, COLUMNS, most)
-        .map_err(|_| anyhow!("{}: has no convolutions to look into", args.model.display()))?;
+        .with_context(|| format!("--maps {most}: makes too high a picture: ask for fewer"))?;
     let (width, height) = (mosaic.width(), mosaic.height());
     let picture = RgbImage::from_raw(width, height, mosaic.into_rgb()).unwrap_or_default();
     write_atomically(&args.out, &png_bytes(&picture.into())?)?;

@@ -118,6 +118,9 @@ fn mistakes_get_one_sentence() {
     assert!(explain(&["no.jpg", "--out", "a.png"]).contains("no.jpg: this is no picture"));
     let error = fail(folder, &["activations", "model.safetensors", "none.png", "--out", "a.png"]);
     assert!(error.contains("none.png: can't be read"), "{error}");
+    let deep = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/husky.safetensors");
+    let error = fail(folder, &["activations", deep, "photo.png", "--out", "a.png", "--maps", "80"]);
+    assert!(error.contains("--maps 80: makes too high a picture: ask for fewer"), "{error}");
     let error = fail(folder, &["activations", "photo.png", "photo.png", "--out", "a.png"]);
     assert!(error.contains("photo.png: is a photo, not a model"), "{error}");
     assert!(!folder.join("a.png").exists());

@@ -303,6 +303,20 @@ fn a_recipe_that_was_changed_midway_is_refused_but_may_go_on_for_longer() {
 }
 
 #[test]
+fn photos_that_came_midway_are_refused_and_not_the_recipe() {
+    let folder = folder();
+    let folder = folder.path();
+    let mut train = command(folder);
+    train.args(["train", "data", "--preset", "quick", "--steps-per-epoch", "0", "--epochs", "1", "--out", "run"]);
+    succeed(train);
+    // They fill more steps, too.
+    common::draw(&folder.join("data/training"), 1, 170);
+    let output = resume(folder, "run").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("data: the photos changed since the run began"), "{}", stderr(&output));
+}
+
+#[test]
 fn mistakes_get_one_sentence() {
     let folder = folder();
     let folder = folder.path();

@@ -80,15 +80,16 @@ impl Run {
         if path.exists() {
             run.average = run.averaged()?;
             let saved = checkpoint::load(&path, &run.network, run.average.as_ref(), &mut run.optimizer)?;
-            ensure!(
-                run.state.config.steps_alike(&saved.config),
-                "{}: was changed since the run began: put back all but data, epochs (these, too, where the schedule is cosine), patience and desired_accuracy, or train anew with --config and --out",
-                file.display()
-            );
+            // Before the steps, of which there may be as many as photos fill.
             ensure!(
                 saved.photos_sha256 == run.spec.provenance.data,
                 "{}: the photos changed since the run began; train anew with another --out",
                 run.state.config.data.display()
+            );
+            ensure!(
+                run.state.config.steps_alike(&saved.config),
+                "{}: was changed since the run began: put back all but data, epochs (these, too, where the schedule is cosine), patience and desired_accuracy, or train anew with --config and --out",
+                file.display()
             );
             run.state = State { config: run.state.config, ..saved };
         } else {

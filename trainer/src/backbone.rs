@@ -7,6 +7,7 @@ use candle_core::{DType, Device};
 use husky::spec::{Parameters, Step};
 use husky::{Spec, Weights, weights};
 
+use crate::model_file;
 use crate::network::{Network, Tensors};
 use crate::presets::Preset;
 
@@ -17,8 +18,10 @@ use crate::presets::Preset;
 /// # Errors
 /// One sentence that names the file: it can't be read, is of another kind, or lacks tensors, which it lists.
 pub fn load(path: &Path, preset: Preset, spec: &Spec) -> Result<Tensors> {
-    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    if let Ok((model, weights)) = weights::read(&bytes) {
+    let bytes = model_file::read(path)?;
+    // Whoever states a checksum as ours do is a model, and has to be a whole one.
+    if weights::digest(&bytes).is_ok() {
+        let (model, weights) = weights::read(&bytes).with_context(|| path.display().to_string())?;
         return from_model(&model, &weights, spec).with_context(|| path.display().to_string());
     }
     let names = preset.timm_names();

@@ -135,6 +135,11 @@ fn a_model_is_a_backbone_for_its_own_network() {
     }
     let error = fail(folder, &on("tiny", "other"));
     assert!(error.contains("first/model.safetensors: is a model of another network than tiny"), "{error}");
+    let mut damaged = fs::read(folder.join("first/model.safetensors")).unwrap();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(folder.join("first/model.safetensors"), damaged).unwrap();
+    let error = fail(folder, &on("lite0", "third"));
+    assert!(error.contains("first/model.safetensors: the model file is damaged"), "{error}");
 }
 
 #[test]

@@ -71,6 +71,7 @@ mod tests {
             Stream::Augmentation,
             Stream::Bootstrap,
             Stream::Sample,
+            Stream::Attack,
             Stream::Dropout(0),
             Stream::Dropout(255),
         ]);

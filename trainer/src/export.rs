@@ -1,6 +1,6 @@
 //! `husky export`: a model for other programs.
 
-mod keras;
+pub(crate) mod keras;
 mod onnx;
 mod tfjs;
 
@@ -15,7 +15,7 @@ use husky::{Spec, Weights, weights};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use crate::files::{little_endian, write_atomically};
+use crate::files::{self, little_endian, write_atomically};
 use crate::{model_file, output};
 
 /// Write a model for other programs
@@ -56,13 +56,15 @@ enum Format {
 /// One sentence for a model that can't be read or has what the format has not, or a file that can't be written.
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let named = || args.model.display().to_string();
+    files::ensure_other(&args.out, &args.model)?;
     let file = model_file::read(&args.model)?;
     let (spec, weights) = weights::read(&file).with_context(named)?;
     match args.format {
         None => write_atomically(&args.out, &tensors(&spec, &weights)?)?,
         Some(Format::Onnx) => write_atomically(&args.out, &onnx::file(&spec, &weights, &weights::digest(&file)?)?)?,
         Some(Format::Keras) => {
-            write_atomically(&args.out, &keras::file(&keras::layers(&spec, &weights).with_context(named)?)?)?;
+            let layers = keras::layers(&spec, &weights).with_context(named)?;
+            write_atomically(&args.out, &keras::file(&layers, &spec.labels)?)?;
         }
         Some(Format::Tfjs) => {
             fs::create_dir_all(&args.out).with_context(|| format!("{}: cannot be made", args.out.display()))?;

@@ -17,15 +17,16 @@ use husky::{Error, Spec, Weights};
 use serde_json::Value;
 use zip::ZipArchive;
 
-use crate::files::{read_file, write_atomically};
+use crate::export::keras::OUTPUT;
+use crate::files::{self, read_file, write_atomically};
 use crate::{model_file, output};
 
 /// Make a model file of weights from another program
 ///
 /// Reads what Keras 2 or 3 saved, .h5 and .keras: a Sequential model of the article's kinds of layers. Where the file has weights
 /// alone (Keras' `save_weights`, or `husky export --weights-only`), --like names a model of the same network. Colours are
-/// divided by 255, as in the article, unless the network begins with a Rescaling layer. Nothing is calibrated: `husky calibrate`
-/// does that.
+/// divided by 255, as in the article, unless the network begins with a Rescaling layer. What Keras saved answers as it does in
+/// Keras, without a temperature: `husky calibrate` fits one.
 ///
 /// Example: husky import huskymodel.h5 --labels husky,nothusky --out husky.safetensors
 #[derive(clap::Args, Debug)]
@@ -35,14 +36,15 @@ pub struct ImportArgs {
     /// The labels by Keras' class numbers, 0 first: the names of the folders in alphabetical order
     #[arg(long, value_name = "LABEL,LABEL", value_delimiter = ',', required_unless_present = "like")]
     labels: Vec<String>,
-    /// The label that a single output is the probability of [default: the second, which is Keras' class 1]
+    /// The label that a single output is the probability of [default: what `husky export` wrote down, or else the second, which
+    /// is Keras' class 1]
     #[arg(long, value_name = "LABEL")]
     output: Option<String>,
     /// A model file that has everything but the weights: network, labels, preprocessing and calibration
     #[arg(long, value_name = "MODEL", conflicts_with = "labels")]
     like: Option<PathBuf>,
     /// The new file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::new_file())]
     out: PathBuf,
 }
 
@@ -51,6 +53,7 @@ pub struct ImportArgs {
 /// # Errors
 /// One sentence that names the file and says what can't be read of it.
 pub fn run(args: &ImportArgs) -> Result<ExitCode> {
+    files::ensure_other(&args.out, &args.file)?;
     let like = args.like.as_deref().map(model_file::load).transpose()?;
     let file = read_file(&args.file, MAX_FILE, Error::ModelTooLarge);
     let read = file.and_then(|file| read(args, file, like.as_ref().map(husky::Classifier::spec)));
@@ -65,13 +68,13 @@ fn read(args: &ImportArgs, file: Vec<u8>, like: Option<&Spec>) -> Result<(Spec, 
     if hdf5_pure::is_hdf5_bytes(&file) {
         let file = File::from_bytes(file)?;
         let attributes = file.root().attrs()?;
-        let config = attributes.get("model_config").and_then(AttrValue::as_str);
-        return keras(args, config, &file, like);
+        let text = |name: &str| attributes.get(name).and_then(AttrValue::as_str);
+        return keras(args, text("model_config"), text(OUTPUT), &file, like);
     }
     if let Ok(mut archive) = ZipArchive::new(Cursor::new(&file)) {
         let config = String::from_utf8(entry(&mut archive, "config.json")?).context("its config.json is no text")?;
         let weights = File::from_bytes(entry(&mut archive, "model.weights.h5")?)?;
-        return keras(args, Some(&config), &weights, like);
+        return keras(args, Some(&config), None, &weights, like);
     }
     let Some(spec) = like else {
         bail!("is no file of Keras'; of weights alone, --like names a model of the same network")
@@ -95,7 +98,13 @@ fn entry(archive: &mut ZipArchive<Cursor<&Vec<u8>>>, name: &str) -> Result<Vec<u
     Ok(bytes)
 }
 
-fn keras(args: &ImportArgs, config: Option<&str>, file: &File, like: Option<&Spec>) -> Result<(Spec, Weights, String)> {
+fn keras(
+    args: &ImportArgs,
+    config: Option<&str>,
+    output: Option<&str>,
+    file: &File,
+    like: Option<&Spec>,
+) -> Result<(Spec, Weights, String)> {
     let mut spec = match (like, config) {
         (Some(spec), _) => spec.clone(),
         (None, None) => bail!("has weights alone: --like names a model of the same network"),
@@ -104,8 +113,8 @@ fn keras(args: &ImportArgs, config: Option<&str>, file: &File, like: Option<&Spe
             spec_of(&config, args.labels.clone())?
         }
     };
-    // Where these weights were trained nobody says.
-    spec.provenance = Provenance::default();
+    // Where these weights were trained nobody says. A temperature is in them.
+    (spec.provenance, spec.temperature) = (Provenance::default(), 1.0);
     let steps = spec.steps()?;
     let parameters: Vec<&Parameters> = steps.iter().flat_map(Step::parameters).collect();
     let mut tensors = tensors::read(file, &parameters)?;
@@ -118,9 +127,13 @@ fn keras(args: &ImportArgs, config: Option<&str>, file: &File, like: Option<&Spe
     if like.is_some() {
         classes.sort();
     }
-    let label = args.output.as_ref().unwrap_or(&classes[1]);
-    ensure!(classes.contains(label), "--output {label}: is none of the labels {}", classes.join(", "));
-    if let (Some(last), true) = (parameters.last(), *label == spec.labels[1]) {
+    let label = args.output.as_deref().or(output).unwrap_or(&classes[1]);
+    ensure!(
+        classes.iter().any(|class| class == label),
+        "the output {label} is none of the labels {}: name one with --output",
+        classes.join(", ")
+    );
+    if let (Some(last), true) = (parameters.last(), label == spec.labels[1]) {
         // The first label's probability is what is left.
         let names = [last.weight_name(), last.bias_name()];
         tensors

@@ -232,16 +232,23 @@ pub fn topology(layers: &[KerasLayer]) -> Value {
 /// The version whose way of writing this is.
 pub const VERSION: &str = "2.15.0";
 
+/// The attribute that names the label which a single output is the probability of. Keras has none for it, and means class 1 as
+/// a rule.
+pub const OUTPUT: &str = "husky_output";
+
 /// The file.
 ///
 /// # Errors
 /// None in practice: it is written in memory.
-pub fn file(layers: &[KerasLayer]) -> Result<Vec<u8>> {
+pub fn file(layers: &[KerasLayer], labels: &[String]) -> Result<Vec<u8>> {
     let text = |text: &str| AttrValue::VarLenString(text.to_owned());
     let mut file = FileBuilder::new();
     file.set_attr("keras_version", text(VERSION));
     file.set_attr("backend", text("tensorflow"));
     file.set_attr("model_config", text(&topology(layers).to_string()));
+    if let [first, _] = labels {
+        file.set_attr(OUTPUT, text(first));
+    }
     let mut all = file.create_group("model_weights");
     all.set_attr("keras_version", text(VERSION));
     all.set_attr("backend", text("tensorflow"));

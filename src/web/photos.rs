@@ -101,6 +101,8 @@ impl Inner {
         let neighbour = photos.get(place).or(photos.last()).cloned();
         drop(photos);
         self.summarize();
+        // It may have been the last that was waited for.
+        self.tell(None);
         // The button that had the focus goes with its card.
         match neighbour {
             Some(neighbour) => neighbour.focus(),
@@ -110,6 +112,7 @@ impl Inner {
 
     pub fn clear(self: &Rc<Self>) {
         self.photos.borrow_mut().clear();
+        self.judged.set(0);
         self.summarize();
         self.focus_top();
     }
@@ -119,19 +122,25 @@ impl Inner {
         let _ = self.part(if self.camera.borrow().is_some() { "camera-stop" } else { "choose" }).focus();
     }
 
-    /// Tells people who can't see it what came out, once everything is judged: a hundred answers are no announcement.
     fn judged(&self, last: &Card) {
         self.judged.set(self.judged.get() + 1);
         self.summarize();
+        self.tell(Some(last));
+    }
+
+    /// Tells people who can't see it what came out, once everything is judged: a hundred answers are no announcement.
+    fn tell(&self, last: Option<&Card>) {
         let photos = self.photos.borrow();
-        if !photos.iter().any(|photo| matches!(*photo.state.borrow(), State::Waiting)) {
-            let text = if self.judged.take() == 1 {
-                last.sentence()
-            } else {
-                self.part("summary").text_content().unwrap_or_default()
-            };
-            self.announce(&text);
+        if photos.iter().any(|photo| matches!(*photo.state.borrow(), State::Waiting)) {
+            return;
         }
+        let text = match (self.judged.take(), last) {
+            (0, _) => return,
+            (1, Some(last)) => last.sentence(),
+            _ if photos.is_empty() => return,
+            _ => self.part("summary").text_content().unwrap_or_default(),
+        };
+        self.announce(&text);
     }
 
     /// The line over the list: `3 photos: 2 × Husky, 1 × Not a husky`, never broken beside a `×`.

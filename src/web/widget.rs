@@ -185,29 +185,39 @@ impl Inner {
             },
         };
         self.hide_problem();
-        let weak = Rc::downgrade(self);
+        let (turn, weak) = (self.next_turn(), Rc::downgrade(self));
         let progress = move |fraction| {
-            if let Some(this) = weak.upgrade() {
-                this.part("progress").unchecked_into::<HtmlProgressElement>().set_value(fraction);
+            if let Some(this) = weak.upgrade().filter(|this| this.model_turn.get() == turn) {
+                this.show_progress(fraction);
             }
         };
-        self.load(Model::fetch(url, progress), None);
+        self.load(turn, Model::fetch(url, progress), None);
     }
 
     /// Loads a model file that the user chose.
     fn open_model(self: &Rc<Self>, file: File) {
         let name = file.name();
-        self.load(Model::open(file.into()), Some(name));
+        self.load(self.next_turn(), Model::open(file.into()), Some(name));
+    }
+
+    /// Overtakes the model that is on its way, if there is one.
+    fn next_turn(&self) -> u32 {
+        self.model_turn.set(self.model_turn.get() + 1);
+        self.show_progress(0.0);
+        self.model_turn.get()
+    }
+
+    fn show_progress(&self, fraction: f64) {
+        self.part("progress").unchecked_into::<HtmlProgressElement>().set_value(fraction);
     }
 
     /// Takes the model that `loading` gives; where it gives none, the old one stays.
     fn load(
         self: &Rc<Self>,
+        turn: u32,
         loading: impl Future<Output = Result<Rc<Model>, Failure>> + 'static,
         name: Option<String>,
     ) {
-        let turn = self.model_turn.get() + 1;
-        self.model_turn.set(turn);
         dom::show(&self.part("progress"), true);
         self.update_retry();
         let weak = Rc::downgrade(self);

@@ -20,6 +20,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The answer in a word: the label or, where it had better not be relied on, *unsure*.
+    pub fn answer(&self) -> &str {
+        if self.unsure { "unsure" } else { &self.label }
+    }
+
     /// Turns the network's logits into an answer: divides them by the temperature, applies the sigmoid (two labels, one
     /// logit, which speaks for the first label) or the softmax, and compares with the threshold.
     ///

@@ -11,7 +11,7 @@ use image::{RgbImage, Rgba, RgbaImage};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::files::{png_bytes, write_atomically};
+use crate::files::{self, png_bytes, write_atomically};
 use crate::{model_file, output, photos};
 
 /// Show where in a photo an answer comes from
@@ -30,7 +30,7 @@ pub struct ExplainArgs {
     #[arg(value_name = "PHOTO")]
     pub photo: PathBuf,
     /// The picture to write
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", value_parser = files::new_file())]
     pub out: PathBuf,
     /// The label to ask about [default: the one that is answered]
     #[arg(long, value_name = "LABEL")]
@@ -65,11 +65,13 @@ struct Report<'a> {
 /// # Errors
 /// One sentence that names the file or the label that is wrong.
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
+    files::ensure_other(&args.out, &args.photo)?;
     let classifier = model_file::load(&args.model)?;
     let labels = &classifier.spec().labels;
     let file = || args.photo.display().to_string();
     let photo = photos::read(&args.photo).with_context(file)?;
-    let pixels = decode::decode(&photo, SIDE).with_context(file)?;
+    // As `husky predict` reads it: at another size, the answer may be another.
+    let pixels = decode::decode(&photo, classifier.spec().input.size).with_context(file)?;
     let index = |label: &String| {
         let index = labels.iter().position(|known| known == label);
         index.with_context(|| format!("--label {label}: the model knows {}", labels.join(", ")))
@@ -77,17 +79,16 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let asked = args.label.as_ref().map(index).transpose()?;
     let Explanation { verdict, label, heat } = classifier.explain(&pixels, asked).with_context(file)?;
     let occlusion = occlusion(&classifier, &pixels, index(&label)?)?;
-    write_atomically(&args.out, &png_bytes(&panels(&pixels, &[&heat, &occlusion]).into())?)?;
+    let shown = decode::decode(&photo, SIDE).with_context(file)?;
+    write_atomically(&args.out, &png_bytes(&panels(&shown, &[&heat, &occlusion]).into())?)?;
     if args.json {
         let (heat, occlusion) = (rows(&heat), rows(&occlusion));
         let report = Report { file: file(), verdict: &verdict, explained: &label, heat, occlusion };
         output::print(&(serde_json::to_string(&report)? + "\n"))?;
     } else {
-        let Verdict { label: answer, probability, .. } = &verdict;
-        let out = args.out.display();
+        let (answer, percent, out) = (verdict.answer(), 100.0 * verdict.probability, args.out.display());
         output::print(&format!(
-            "{answer}, {:.1} %\n{out}: the photo, what speaks for {label}, and what is missed when it is covered\n",
-            100.0 * probability
+            "{answer}, {percent:.1} %\n{out}: the photo, what speaks for {label}, and what is missed when it is covered\n"
         ))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -113,20 +113,19 @@ fn judge(classifier: &Classifier, files: &[PathBuf]) -> impl Iterator<Item = Res
 fn good(json: bool, file: &str, answer: &Answer) -> Result<bool> {
     let &Answer { ref verdict, milliseconds } = answer;
     if verdict.hides_another {
-        eprintln!(
+        output::say(format_args!(
             "{file}: hides another picture in single pixels, to deceive programs: don't rely on an answer about it"
-        );
+        ));
     }
     if json {
         return json_line(&Line::Answer { file, verdict, milliseconds });
     }
-    let Verdict { label, probability, unsure, .. } = verdict;
-    let label = if *unsure { "unsure" } else { label };
-    output::print(&format!("{label:<12} {:>5.1} % {milliseconds:>8.1} ms  {file}\n", 100.0 * probability))
+    let percent = 100.0 * verdict.probability;
+    output::print(&format!("{:<12} {percent:>5.1} % {milliseconds:>8.1} ms  {file}\n", verdict.answer()))
 }
 
 fn bad(json: bool, file: &str, error: &str, code: &str) -> Result<bool> {
-    eprintln!("{file}: {error}");
+    output::say(format_args!("{file}: {error}"));
     if json { json_line(&Line::Bad { file, error, code }) } else { Ok(true) }
 }
 

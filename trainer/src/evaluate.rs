@@ -3,16 +3,21 @@
 pub(crate) mod html;
 mod robustness;
 
-use std::{collections::BTreeMap, fmt::Write, path::PathBuf, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use husky::{Spec, Verdict};
 use serde::Serialize;
 
 use crate::{
-    files::write_atomically,
+    files::{self, write_atomically},
     judge::{Photo, judge, judged},
-    metrics::{Figures, Intervals, confusion},
+    metrics::{Figures, Interval, Intervals, confusion},
     model_file, output,
     photos::Skipped,
 };
@@ -32,10 +37,10 @@ pub struct EvaluateArgs {
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
     /// Write the figures to this file, too, as JSON
-    #[arg(long, value_name = "OUT")]
+    #[arg(long, value_name = "OUT", value_parser = files::new_file())]
     pub json: Option<PathBuf>,
     /// Write a page to this file, too, with curves, confusion matrix, calibration, groups and the worst errors as pictures
-    #[arg(long, value_name = "OUT")]
+    #[arg(long, value_name = "OUT", value_parser = files::new_file())]
     pub html: Option<PathBuf>,
     /// Judge the photos compressed, blurred, turned, in other light and on a screenshot, too: about twenty times the work
     #[arg(long)]
@@ -60,7 +65,8 @@ pub struct Report {
     pub sure_balanced_accuracy: Option<f64>,
     /// How often photos of label (row) got answer (column), in the order of the model's labels.
     pub confusion: Vec<Vec<usize>>,
-    /// Photos that belong together, as [`Photo::group`] says.
+    /// Photos that belong together, as [`Photo::group`] says, of one label: before a name that several labels have stands the
+    /// label.
     pub groups: BTreeMap<String, Group>,
     /// 95 % intervals of the figures.
     pub intervals: Intervals,
@@ -84,6 +90,9 @@ pub struct Group {
     pub unsure_rate: f64,
 }
 
+/// A figure's name, value and interval.
+type NamedFigure = (&'static str, Option<f64>, Option<Interval>);
+
 /// Runs the command.
 ///
 /// # Errors
@@ -97,7 +106,7 @@ pub fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         report.robustness = robustness::rows(&classifier, &photos)?;
     }
     for Skipped { file, reason } in &skipped {
-        eprintln!("{file}: {reason}: skipped");
+        output::say(format_args!("{file}: {reason}: skipped"));
     }
     output::print(&table(&report))?;
     if let Some(path) = &args.json {
@@ -115,10 +124,16 @@ pub fn run(args: &EvaluateArgs) -> Result<ExitCode> {
 impl Report {
     /// The report on photos that a model with this spec judged.
     pub fn new(spec: &Spec, photos: &[Photo], skipped: usize) -> Self {
+        let mut labels = BTreeMap::<&str, BTreeSet<usize>>::new();
+        photos.iter().for_each(|photo| _ = labels.entry(&photo.group).or_default().insert(photo.label));
         let mut groups = BTreeMap::<String, Group>::new();
         for photo in photos {
             let Verdict { label, unsure, .. } = &photo.verdict;
-            let group = groups.entry(photo.group.clone()).or_default();
+            let name = match &labels[&*photo.group] {
+                labels if labels.len() > 1 => format!("{}/{}", spec.labels[photo.label], photo.group),
+                _ => photo.group.clone(),
+            };
+            let group = groups.entry(name).or_default();
             let positive = *label == spec.labels[0];
             let n = group.n as f64;
             let mean = |rate: &mut f64, more: bool| *rate = (*rate * n + f64::from(u8::from(more))) / (n + 1.0);
@@ -145,33 +160,42 @@ impl Report {
             robustness: Vec::new(),
         }
     }
+
+    /// From where on the first of two labels is answered, and about how many photos the model is sure.
+    fn answers(&self) -> Option<String> {
+        let [positive, _] = &self.labels[..] else { return None };
+        let (threshold, coverage) = (self.threshold, 100.0 * self.coverage);
+        Some(format!(
+            "answered {positive:?} from probability {threshold:.4} on, surely enough for {coverage:.1} % of the photos"
+        ))
+    }
+
+    /// All figures by name, as far as there are any, with their intervals.
+    fn rows(&self) -> Vec<NamedFigure> {
+        let rows = self.figures.rows().into_iter().zip(self.intervals.rows());
+        let sure =
+            self.sure_balanced_accuracy.map(|accuracy| ("balanced accuracy of sure answers", Some(accuracy), None));
+        rows.map(|((name, figure), interval)| (name, figure, interval)).chain(sure).collect()
+    }
 }
 
 fn table(report: &Report) -> String {
-    let Report { n, figures, labels, threshold, coverage, sure_balanced_accuracy, confusion, .. } = report;
-    let Report { groups, intervals, skipped, robustness, .. } = report;
+    let Report { n, labels, confusion, groups, skipped, robustness, .. } = report;
     let mut text = format!("{n} photos, {skipped} files skipped; in brackets 95 % intervals\n");
-    if let [positive, _] = &labels[..] {
-        text += &format!(
-            "answered {positive:?} from probability {threshold:.4} on, surely enough for {:.1} % of the photos\n",
-            100.0 * coverage
-        );
-    }
+    text.extend(report.answers().map(|answers| answers + "\n"));
     for (label, row) in labels.iter().zip(confusion) {
         if row.iter().sum::<usize>() == 0 {
             text += &format!("no photo of {label:?} is there: figures that need one are left out\n");
         }
     }
     text.push('\n');
-    for ((name, figure), interval) in figures.rows().into_iter().zip(intervals.rows()) {
+    for (name, figure, interval) in report.rows() {
         // Writing to a string cannot fail.
         let _ = match (figure, interval) {
             (Some(figure), Some([low, high])) => writeln!(text, "{name:<36} {figure:.4}  [{low:.4}, {high:.4}]"),
-            _ => writeln!(text, "{name:<36} -"),
+            (Some(figure), None) => writeln!(text, "{name:<36} {figure:.4}"),
+            (None, _) => writeln!(text, "{name:<36} -"),
         };
-    }
-    if let Some(accuracy) = sure_balanced_accuracy {
-        let _ = writeln!(text, "{:<36} {accuracy:.4}", "balanced accuracy of sure answers");
     }
 
     let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(8);

@@ -30,6 +30,7 @@ pub fn page(report: &Report, model: &str, photos: &[Photo]) -> Result<String> {
 pub fn body(report: &Report, photos: &[Photo]) -> Result<String> {
     let judged = judged(photos, &report.labels);
     let mut body = format!("<p>{} photos, {} files skipped</p>\n", report.n, report.skipped);
+    body.extend(report.answers().map(|answers| format!("<p>{}</p>\n", escape(&answers))));
     body += &figures(report);
     body += &confusion(report);
     if let [positive, _] = &report.labels[..] {
@@ -42,7 +43,7 @@ pub fn body(report: &Report, photos: &[Photo]) -> Result<String> {
 
 fn figures(report: &Report) -> String {
     let mut table = "<table>\n<tr><th>figure<th>value<th>95 % interval\n".to_owned();
-    for ((name, figure), interval) in report.figures.rows().into_iter().zip(report.intervals.rows()) {
+    for (name, figure, interval) in report.rows() {
         let value = figure.map_or("-".to_owned(), |figure| format!("{figure:.4}"));
         let interval = interval.map_or(String::new(), |[low, high]| format!("{low:.4} to {high:.4}"));
         // Writing to a string cannot fail.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use husky::{decode, explain, spec::Step};
 use image::RgbImage;
 
-use crate::files::{png_bytes, write_atomically};
+use crate::files::{self, png_bytes, write_atomically};
 use crate::{model_file, output, photos};
 
 /// Show what each convolution of a network makes of a photo
@@ -25,7 +25,7 @@ pub struct ActivationsArgs {
     #[arg(value_name = "PHOTO")]
     pub photo: PathBuf,
     /// The picture to write
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", value_parser = files::new_file())]
     pub out: PathBuf,
     /// Maps of a layer, at most: deep layers have hundreds
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -42,6 +42,7 @@ const TILE: usize = 64;
 /// # Errors
 /// One sentence that names the file that is wrong.
 pub fn run(args: &ActivationsArgs) -> Result<ExitCode> {
+    files::ensure_other(&args.out, &args.photo)?;
     let classifier = model_file::load(&args.model)?;
     let size = classifier.spec().input.size;
     let file = || args.photo.display().to_string();

@@ -19,7 +19,7 @@ use rayon::iter::Either;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::files::{png_bytes, write_atomically};
+use crate::files::{self, png_bytes, write_atomically};
 use crate::network::Network;
 use crate::photos::Skipped;
 use crate::progress::Progress;
@@ -55,7 +55,7 @@ pub struct AttackArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Write a picture: photos before, after, and the difference
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", value_parser = files::new_file())]
     pub out: Option<PathBuf>,
     /// Write one JSON object
     #[arg(long)]
@@ -216,7 +216,7 @@ fn attack(
 fn pictures(victim: &Victim, photos: &[PathBuf], count: usize) -> Result<Vec<(String, Picture)>> {
     let found = |path: &PathBuf| if path.is_dir() { photos::find(path) } else { (vec![path.clone()], vec![]) };
     let (files, unread): (Vec<_>, Vec<_>) = photos.iter().map(found).unzip();
-    unread.concat().iter().for_each(|Skipped { file, reason }| eprintln!("{file}: {reason}"));
+    unread.concat().iter().for_each(|Skipped { file, reason }| output::say(format_args!("{file}: {reason}")));
     let files = files.concat();
     let taken: Vec<&PathBuf> = files.iter().step_by((files.len() / count.max(1)).max(1)).take(count).collect();
     let read = |path: &Path| -> Result<Picture> {
@@ -225,7 +225,7 @@ fn pictures(victim: &Victim, photos: &[PathBuf], count: usize) -> Result<Vec<(St
     };
     let read = |path: &&PathBuf| read(path).map_err(|error| format!("{}: {error:#}", path.display()));
     let (skipped, pictures): (Vec<_>, Vec<_>) = taken.par_iter().map(read).partition_map(Either::from);
-    skipped.iter().for_each(|reason| eprintln!("{reason}"));
+    skipped.iter().for_each(output::say);
     ensure!(!pictures.is_empty(), "no photo that can be read is there: name photos or folders of them");
     Ok(pictures.into_iter().map(|picture| (picture.verdict.label.clone(), picture)).collect())
 }

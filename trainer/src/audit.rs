@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use crate::files::write_atomically;
+use crate::files::{self, write_atomically};
 use crate::photos::Skipped;
 use crate::scan::{Scan, scan};
 use crate::{model_file, output};
@@ -44,7 +44,7 @@ pub struct AuditArgs {
     #[arg(long)]
     pub fix: bool,
     /// Write a page with the photos that it is about
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::new_file())]
     pub html: Option<PathBuf>,
     /// Write one JSON object
     #[arg(long)]
@@ -127,7 +127,7 @@ pub fn run(args: &AuditArgs) -> Result<ExitCode> {
     if args.fix {
         let quarantine = quarantine(&args.data, &moved)?;
         if !is_clean {
-            eprintln!("{} files were moved to {}", moved.len(), quarantine.display());
+            output::say(format_args!("{} files were moved to {}", moved.len(), quarantine.display()));
         }
     }
     Ok(if is_clean || args.fix { ExitCode::SUCCESS } else { ExitCode::FAILURE })

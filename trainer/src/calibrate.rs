@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use husky::{Classifier, Spec, Verdict, spec::Step, weights};
 use serde::{Deserialize, Serialize};
 
-use crate::files::write_atomically;
+use crate::files::{self, write_atomically};
 use crate::judge::judge;
 use crate::metrics::{log_loss, probabilities};
 use crate::{model_file, output};
@@ -38,7 +38,7 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "PIXELS")]
     size: Option<u32>,
     /// The new file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::new_file())]
     out: PathBuf,
 }
 

@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, fmt::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 
-use crate::{curves, files::write_atomically, output, run_folder::RunFolder};
+use crate::files::{self, write_atomically};
+use crate::{curves, output, run_folder::RunFolder};
 
 /// Compare runs: what came of each, and in which knobs they differ
 ///
@@ -21,7 +22,7 @@ pub struct CompareArgs {
     #[arg(long)]
     pub json: bool,
     /// Write the curves of all runs to this file, too, in one picture: validation strong, training faint
-    #[arg(long, value_name = "OUT")]
+    #[arg(long, value_name = "OUT", value_parser = files::new_file())]
     pub svg: Option<PathBuf>,
 }
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::files::{png_bytes, write_atomically};
+use crate::files::{self, png_bytes, write_atomically};
 use crate::output;
 use crate::photos::Skipped;
 use crate::scan::{Photo, Scan, scan};
@@ -29,10 +29,10 @@ pub struct ExploreArgs {
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
     /// Write a sheet of 40 photos for training under their labels, of each label as many
-    #[arg(long, value_name = "PNG")]
+    #[arg(long, value_name = "PNG", value_parser = files::new_file())]
     pub out: Option<PathBuf>,
     /// Write a page: the sheet, histograms and these figures
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::new_file())]
     pub html: Option<PathBuf>,
     /// Which photos are on the sheet
     #[arg(long, default_value_t = 1)]

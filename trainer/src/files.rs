@@ -3,9 +3,10 @@
 use std::fs::{self, File, Permissions};
 use std::io::{Cursor, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use image::{DynamicImage, ImageFormat};
 
 /// The bytes of a file; `too_long` is the error for more than `limit` of them. A pipe, socket or device is not even opened.
@@ -53,15 +54,38 @@ pub fn remove_leftovers(folder: &Path) {
     }
 }
 
+/// Reads the name of a file that is to be written: what is wrong with it is said before the work that leads up to it.
+pub fn new_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match folder_of(&path) {
+        Ok(_) if path.is_dir() => Err(anyhow!("is a folder: name a file in it")),
+        Ok(_) => Ok(path),
+        Err(error) => Err(error),
+    })
+}
+
+/// Keeps a command from overwriting what it reads.
+///
+/// # Errors
+/// One sentence: `out` is the file `input`.
+pub fn ensure_other(out: &Path, input: &Path) -> Result<()> {
+    let same = fs::canonicalize(out).is_ok_and(|out| fs::canonicalize(input).is_ok_and(|input| input == out));
+    ensure!(!same, "{}: is what is read, and would be lost: name another file with --out", out.display());
+    Ok(())
+}
+
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> Result<&Path> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(folder.is_dir(), "the folder {} is not there: make it first", folder.display());
+    Ok(folder)
+}
+
 /// Puts `bytes` at `path`, mode 0644: all of them or, after a crash, a kill or on a full disk, what was there before.
 ///
 /// # Errors
 /// One sentence that names the file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        bail!("{}: the folder {} is not there: make it first", path.display(), folder.display());
-    }
+    let folder = folder_of(path).with_context(|| path.display().to_string())?;
     let write = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)

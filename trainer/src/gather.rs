@@ -153,7 +153,7 @@ pub fn run(args: GatherArgs) -> Result<ExitCode> {
     let mut collection = Collection::open(&args.out, &args.label, args.validation_fraction)?;
     // Files are whole at any moment, so a stop needs nothing but a word.
     ctrlc::set_handler(|| {
-        eprintln!("stopped; the same command goes on");
+        output::say("stopped; the same command goes on");
         std::process::exit(INTERRUPTED.into());
     })?;
 
@@ -194,7 +194,7 @@ pub fn run(args: GatherArgs) -> Result<ExitCode> {
                 }
                 Err(reason) => {
                     let reason = format!("{reason:#}");
-                    eprintln!("{url}: {reason}");
+                    output::say(format_args!("{url}: {reason}"));
                     skipped.push(Skipped { file: url, reason });
                 }
             }

@@ -36,6 +36,9 @@
 //! Errors are [`anyhow`]'s: one sentence that names the file, says what is wrong and what to do. The model files are read,
 //! judged by and written with the crate [`husky`].
 
+// `output` writes without a panic where nobody reads.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod activations;
 pub mod attack;
 pub mod audit;

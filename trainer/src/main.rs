@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use trainer::{
-    activations, attack, audit, calibrate, compare, evaluate, explain, explore, export, gather, import, predict,
-    quantize, report, sign, summary, train, verify,
+    activations, attack, audit, calibrate, compare, evaluate, explain, explore, export, gather, import, output,
+    predict, quantize, report, sign, summary, train, verify,
 };
 
 /// Training makes and drops the same large buffers at every step; the system's allocator gives them back each time.
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("husky: {error:#}");
+        output::say(format_args!("husky: {error:#}"));
         ExitCode::FAILURE
     })
 }

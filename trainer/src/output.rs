@@ -1,5 +1,6 @@
-//! Standard output.
+//! Standard output and standard error.
 
+use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
@@ -15,4 +16,9 @@ pub fn print(text: &str) -> Result<bool> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         written => written.map(|()| true).context("standard output can't be written"),
     }
+}
+
+/// Writes a line to standard error. Where that can't be, as in a terminal that was closed, the work goes on.
+pub fn say(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

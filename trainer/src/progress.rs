@@ -8,6 +8,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output;
+
 /// How far a piece of work of known length has come. Threads share it.
 pub struct Progress {
     bar: ProgressBar,
@@ -37,7 +39,12 @@ impl Progress {
             && Instant::now() >= *next_line
         {
             *next_line = Instant::now() + Self::LINE_EVERY;
-            eprintln!("{} {}/{}", self.what, self.bar.position(), self.bar.length().unwrap_or_default());
+            output::say(format_args!(
+                "{} {}/{}",
+                self.what,
+                self.bar.position(),
+                self.bar.length().unwrap_or_default()
+            ));
         }
     }
 }

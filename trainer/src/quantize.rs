@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use husky::{Classifier, weights};
 
-use crate::files::write_atomically;
+use crate::files::{self, write_atomically};
 use crate::judge::{judge, judged};
 use crate::{model_file, output};
 
@@ -24,7 +24,7 @@ pub struct QuantizeArgs {
     #[arg(long, value_enum)]
     precision: Precision,
     /// The new file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::new_file())]
     out: PathBuf,
     /// Folder with one folder of photos for each label, or a data set with a `validation`: judge them with both files, and
     /// print every figure of each
@@ -52,10 +52,10 @@ pub fn run(args: &QuantizeArgs) -> Result<ExitCode> {
         Precision::F32 => weights::Precision::F32,
         Precision::Int8 => weights::Precision::I8,
     };
+    files::ensure_other(&args.out, &args.model)?;
     let file = model_file::read(&args.model)?;
     let quantized = weights::read(&file).and_then(|(spec, weights)| weights::write(&spec, &weights, precision));
     let bytes = quantized.with_context(|| args.model.display().to_string())?;
-    write_atomically(&args.out, &bytes)?;
     let mut text = format!("{}: {} bytes, from {}\n", args.out.display(), bytes.len(), file.len());
     if let Some(folder) = &args.data {
         let classifiers = [Classifier::load(&file)?, Classifier::load(&bytes)?];
@@ -74,6 +74,7 @@ pub fn run(args: &QuantizeArgs) -> Result<ExitCode> {
         text += &format!("\nanswers that differ: {flips}\n");
         text += &format!("largest change of a probability: {:.4}\n", largest.fold(0.0, f32::max));
     }
+    write_atomically(&args.out, &bytes)?;
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

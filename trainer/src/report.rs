@@ -8,7 +8,7 @@ use crate::{
     checkpoint::Epoch,
     curves,
     evaluate::{self, Report},
-    files::write_atomically,
+    files::{self, write_atomically},
     html::{document, escape},
     judge::{below, judge_files},
     model_file, output,
@@ -27,7 +27,7 @@ pub struct ReportArgs {
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
     /// The page to write [default: report.html in RUN]
-    #[arg(long, value_name = "HTML")]
+    #[arg(long, value_name = "HTML", value_parser = files::new_file())]
     pub out: Option<PathBuf>,
 }
 

@@ -40,6 +40,7 @@ use crate::loader::{Batch, Loader};
 use crate::metrics;
 use crate::network::{DropoutKey, Gradients, Network};
 use crate::optimizer::Optimizer;
+use crate::output;
 use crate::presets::Preset;
 
 /// Train a model on a folder of photos
@@ -162,7 +163,7 @@ impl Run {
     /// # Errors
     /// One sentence: the loss is no number any more, the disk fails, or a callback does.
     pub fn train(mut self) -> Result<Ending> {
-        eprintln!("{}", self.summary());
+        output::say(self.summary());
         let mut reason_to_stop = self.on_epoch_end()?;
         while self.state.epoch <= self.state.config.epochs && reason_to_stop.is_none() {
             let mut progress = EpochProgress::new(&self.state);
@@ -183,8 +184,8 @@ impl Run {
             progress.epoch(&self.state);
             reason_to_stop = self.on_epoch_end()?;
         }
-        eprintln!("{}", reason_to_stop.unwrap_or_else(|| "all epochs are done".into()));
-        eprintln!("the model: {}", self.folder.join("model.safetensors").display());
+        output::say(reason_to_stop.unwrap_or_else(|| "all epochs are done".into()));
+        output::say(format_args!("the model: {}", self.folder.join("model.safetensors").display()));
         Ok(Ending::Done)
     }
 

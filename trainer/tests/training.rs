@@ -322,7 +322,7 @@ fn mistakes_get_one_sentence() {
     let folder = folder.path();
     fs::create_dir(folder.join("full")).unwrap();
     fs::write(folder.join("full/model.safetensors"), "someone's").unwrap();
-    let mistakes: [(&[&str], &str); 12] = [
+    let mistakes: [(&[&str], &str); 13] = [
         (&["train", "nowhere", "--out", "run"], "nowhere"),
         (&["train", "data", "--out", "run", "--batch-size", "0"], "--batch-size"),
         (&["train", "data", "--out", "run", "--momentum", "0.9"], "sgd"),
@@ -332,7 +332,8 @@ fn mistakes_get_one_sentence() {
         (&["train", "data", "--out", "run", "--desired-accuracy", "99"], "--desired-accuracy"),
         (&["train", "data", "--out", "run", "--learning-rate", "-1"], "--learning-rate must be above 0"),
         (&["train", "data", "--out", "full"], "full: is not an empty folder"),
-        (&["train", "data/training", "--out", "data/training/run"], "data/training/run: lies among the folders"),
+        (&["train", "data/training", "--out", "data/training/run"], "data/training/run: lies among the photos"),
+        (&["train", "data", "--out", "data/training/husky/new/run"], "run: lies among the photos"),
         (&["train", "--resume", "nowhere"], "nowhere: no run is there"),
         (&["train", "--config", "nowhere.toml", "--out", "run"], "nowhere.toml"),
     ];

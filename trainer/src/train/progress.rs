@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::checkpoint::State;
+use crate::output;
 
 /// Seconds between two lines where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
@@ -64,7 +65,8 @@ impl EpochProgress {
             }
             None if self.last_line.elapsed() >= PLAIN_INTERVAL => {
                 self.last_line = Instant::now();
-                eprintln!("epoch {}/{}  step {}/{}  {message}", state.epoch, self.epochs, state.step, self.steps);
+                let State { epoch, step, .. } = state;
+                output::say(format_args!("epoch {epoch}/{}  step {step}/{}  {message}", self.epochs, self.steps));
             }
             None => {}
         }
@@ -92,7 +94,7 @@ impl EpochProgress {
                 bar.println(text);
                 bar.finish_and_clear();
             }
-            None => eprintln!("{text}"),
+            None => output::say(text),
         }
     }
 }

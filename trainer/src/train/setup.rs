@@ -21,7 +21,7 @@ use crate::network::{Frozen, Network};
 use crate::optimizer::Optimizer;
 use crate::presets::with_kinds;
 use crate::tensorboard::TensorBoard;
-use crate::{backbone, head, model_file};
+use crate::{backbone, head, model_file, output};
 
 impl Run {
     /// A new run in `folder`, which is made. Nothing is written before recipe and data are found good; then config and what
@@ -47,13 +47,9 @@ impl Run {
         for path in config.backbone.iter_mut().chain(&mut config.teacher) {
             *path = fs::canonicalize(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
         }
-        let among_labels = || {
-            let above = std::path::absolute(folder)?.parent().map(fs::canonicalize);
-            anyhow::Ok(above.is_some_and(|above| above.is_ok_and(|above| above == config.data)))
-        };
         ensure!(
-            config.data.join("training").is_dir() || !among_labels()?,
-            "{}: lies among the folders of the labels and would be taken for one: name another with --out",
+            !lies_among_photos(folder, &config.data)?,
+            "{}: lies among the photos, and its pictures would be taken for some: name another with --out",
             folder.display()
         );
         let toml = config.to_toml()?;
@@ -106,6 +102,12 @@ impl Run {
         let mut spec = config.preset.spec(data.labels.clone(), config.size);
         let kinds = (config.kinds > 0).then(|| Kinds::of(&data.training, &data.labels, config.kinds));
         let kinds = kinds.filter(|kinds| kinds.counts.iter().any(|&count| count > 1));
+        if config.kinds > 0 && kinds.is_none() {
+            output::say(format_args!(
+                "no label has several kinds of {} photos: the labels alone are learned",
+                config.kinds
+            ));
+        }
         if let Some(kinds) = &kinds {
             with_kinds(&mut spec.architecture, &kinds.counts);
         }
@@ -180,10 +182,19 @@ impl Run {
         let skipped = &self.data.skipped;
         let report = self.folder.join("skipped.csv");
         if !skipped.is_empty() {
-            eprintln!("files skipped: {}, listed in {}", skipped.len(), report.display());
+            output::say(format_args!("files skipped: {}, listed in {}", skipped.len(), report.display()));
         }
         write_atomically(&report, &csv_bytes(&["file", "reason"], skipped)?)
     }
+}
+
+/// Whether what is put into `folder` would be found where photos of `data` are looked for.
+fn lies_among_photos(folder: &Path, data: &Path) -> Result<bool> {
+    let folder = std::path::absolute(folder)?;
+    let above = folder.ancestors().skip(1).find_map(|above| fs::canonicalize(above).ok());
+    let parts = ["training", "validation"].map(|part| fs::canonicalize(data.join(part)));
+    let parts = if parts[0].is_ok() { parts.into_iter().flatten().collect() } else { vec![data.to_owned()] };
+    Ok(above.is_some_and(|above| parts.iter().any(|part| above.starts_with(part))))
 }
 
 /// The model at `path`, which has to know the same labels and the same kinds of them, if there are any: it then answers with

@@ -6,12 +6,9 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{fail, husky, kinds_model, mixed_model, small_classic, succeed, waves};
+use common::{fail, husky, mixed_model, small_classic, succeed, waves};
 use husky::weights::{self, Precision};
 use husky::{Classifier, Spec, Weights};
-use rten::{Model, NodeId, ValueOrView};
-use rten_tensor::NdTensor;
-use rten_tensor::prelude::*;
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -40,27 +37,6 @@ fn assert_close(a: &[Vec<f32>], b: &[Vec<f32>], limit: f32) {
     assert!(a.len() == b.len() && largest <= limit, "{largest}: {a:?}, {b:?}");
     let spread = a.iter().flatten().fold(0.0_f32, |spread, p| spread.max((p - a[0][0]).abs()));
     assert!(spread > 0.01, "all the same: {a:?}");
-}
-
-#[test]
-fn onnx_is_computed_alike_by_rten() {
-    for model in [mixed_model(), small_classic(), kinds_model()] {
-        let folder = folder(&model);
-        succeed(folder.path(), &["export", "model.safetensors", "--format", "onnx", "--out", "model.onnx"]);
-        let peer = Model::load(fs::read(folder.path().join("model.onnx")).unwrap()).unwrap();
-        let size = model.0.input.size;
-        let answers: Vec<Vec<f32>> = (0..4)
-            .map(|number| {
-                let pixels: Vec<f32> = waves(size, number).into_rgb().into_iter().map(f32::from).collect();
-                let pixels = NdTensor::from_data([1, size as usize, size as usize, 3], pixels);
-                let [input, output] = ["pixels", "probabilities"].map(|name| peer.node_id(name).unwrap());
-                let inputs: Vec<(NodeId, ValueOrView)> = vec![(input, pixels.view().into())];
-                let [answer] = peer.run_n(inputs, [output], None).unwrap();
-                answer.into_tensor::<f32>().unwrap().to_vec()
-            })
-            .collect();
-        assert_close(&probabilities(&folder.path().join("model.safetensors")), &answers, 1e-5);
-    }
 }
 
 #[test]

@@ -65,10 +65,10 @@ fn tests(log: &mut Log) -> Result<()> {
     let browser = log.step("set-up of the browser", browser::set_up)?;
     let wasm = log.step("set-up of the browser's toolchain", toolchain::set_up)?;
     log.step("native tests", || run(cargo().arg("test").args(NATIVE)))?;
-    // On its own: with the whole workspace but without its tests, other features would build every dependency again. The
-    // command `husky` is there since the native tests.
+    // With a test, since without any the dependencies would have other features and be built again. The command `husky` is there
+    // since the native tests.
     log.step("build of the browser tests' runner", || {
-        run(cargo().args(["build", "--package=xtask", "--features=browser-tests", "--bin=wasm-test-runner"]))
+        run(cargo().arg("build").args(NATIVE).args(["--bin=wasm-test-runner", "--test=tidy"]))
     })?;
     let programs = target_folder()?.join("debug");
     log.step("exchange with other programs", || run(cargo().arg("test").args(NATIVE).arg("--test=peers")))?;

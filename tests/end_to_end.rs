@@ -343,6 +343,8 @@ fn a_missing_model_is_an_error_that_can_be_retried() {
     fs::rename(site.folder().join("away"), site.folder().join(MODEL)).unwrap();
     browser.click("problem-retry");
     assert_eq!(results(&browser, 1)[0]["label"], "husky", "the waiting photo is judged when there is a model");
+    let progress = browser.read("[$('progress').value, host.setAttribute('model', 'x'), $('progress').value]");
+    assert_eq!((&progress[0], &progress[2]), (&json!(1), &json!(0)), "the next download begins at its beginning");
     no_violations(&browser);
 }
 
@@ -554,6 +556,20 @@ fn a_worker_that_hangs_is_stopped_after_its_time() {
     browser.until("the second is judged by a new worker", "results.length === 1");
     assert_eq!(browser.read("failures.map(({ file, code }) => [file, code])"), json!([["a.png", "timeout"]]));
     assert_eq!(browser.read("workers.length"), 2);
+    no_violations(&browser);
+}
+
+#[test]
+fn what_is_announced_does_not_wait_for_a_photo_that_was_removed() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    let (_server, browser) = open(&site);
+    // The worker hangs once the first answer is there.
+    browser.read("addEventListener('husky-result', () => workers.at(-1).terminate(), { once: true })");
+    browser.choose("files", &[photos.picture("a.png", 220), photos.picture("b.png", 220)]);
+    results(&browser, 1);
+    assert_eq!(browser.read("$('announcement').textContent"), "");
+    browser.read("cards()[1].querySelector('.remove').click()");
+    assert_eq!(browser.read("$('announcement').textContent"), "1 photo: 1\u{a0}×\u{a0}Husky");
     no_violations(&browser);
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 
+use crate::config::knobs;
 use crate::files::{self, write_atomically};
 use crate::{curves, output, run_folder::RunFolder};
 
@@ -60,7 +61,7 @@ fn table(runs: &[RunFolder]) -> Result<String> {
         );
     }
     let recipes: Vec<toml::Table> =
-        runs.iter().map(|run| knobs(toml::Table::try_from(&run.config)?)).collect::<Result<_>>()?;
+        runs.iter().map(|run| Ok(knobs(toml::Table::try_from(&run.config)?))).collect::<Result<_>>()?;
     let names: BTreeSet<&String> = recipes.iter().flat_map(toml::Table::keys).collect();
     let differing: Vec<&String> = names
         .into_iter()
@@ -86,15 +87,4 @@ fn table(runs: &[RunFolder]) -> Result<String> {
         text.push('\n');
     }
     Ok(text)
-}
-
-/// All knobs in one table, those of the augmentation among them.
-fn knobs(config: toml::Table) -> Result<toml::Table> {
-    Ok(config
-        .into_iter()
-        .flat_map(|(knob, value)| match value {
-            toml::Value::Table(section) => section,
-            value => toml::Table::from_iter([(knob, value)]),
-        })
-        .collect())
 }

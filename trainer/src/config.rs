@@ -144,6 +144,15 @@ pub struct Config {
     pub augmentation: Augmentation,
 }
 
+/// All knobs of a `config.toml` in one table, those of the augmentation among them.
+pub fn knobs(config: toml::Table) -> toml::Table {
+    let section = |(knob, value)| match value {
+        toml::Value::Table(section) => section,
+        value => toml::Table::from_iter([(knob, value)]),
+    };
+    config.into_iter().flat_map(section).collect()
+}
+
 impl Config {
     /// The recipe of `husky train DATA --preset PRESET`: the article's, but for what the preset's own says.
     ///

@@ -29,6 +29,9 @@ use license::License;
 use openverse::Openverse;
 use urls::Urls;
 
+/// The longest that can be asked for.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Fetch photos for a label
 ///
 /// Searches Openverse or Wikimedia Commons, or goes through a list of addresses, and puts photos into DATA/training/LABEL and
@@ -140,7 +143,10 @@ struct Report {
 /// kept until then stays.
 pub fn run(args: GatherArgs) -> Result<ExitCode> {
     args.check()?;
-    let seconds = |seconds: f64, flag| Duration::try_from_secs_f64(seconds).with_context(|| format!("{flag}: no time"));
+    let seconds = |seconds: f64, flag| {
+        let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= DAY);
+        time.with_context(|| format!("{flag} {seconds}: is no time between 0 and a day, in seconds"))
+    };
     let manners = Manners {
         contact: args.contact.clone(),
         delay: seconds(args.delay, "--delay")?,

@@ -8,6 +8,8 @@ use husky::Spec;
 use husky::spec::{Activation, Architecture, Input, Layer, Padding, Provenance, Resize};
 use serde::{Deserialize, Serialize};
 
+use crate::config::knobs;
+
 /// A network with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -94,12 +96,8 @@ impl Preset {
             Self::Classic | Self::Logistic | Self::Quick => "",
         };
         let recipe: toml::Table = text.parse().unwrap_or_default();
-        let knobs = recipe.into_iter().flat_map(|(knob, value)| match value {
-            toml::Value::Table(section) => section,
-            value => toml::Table::from_iter([(knob, value)]),
-        });
         let word = |value: toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        knobs.map(|(knob, value)| (knob, word(value))).collect()
+        knobs(recipe).into_iter().map(|(knob, value)| (knob, word(value))).collect()
     }
 
     /// `command`, which has the knobs as arguments, with the recipe as what holds where nothing is said.

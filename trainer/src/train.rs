@@ -16,6 +16,7 @@ mod adversary;
 mod progress;
 mod setup;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -127,6 +128,8 @@ pub enum Ending {
 /// A run: a network in training, and the folder for what comes of it.
 pub struct Run {
     folder: PathBuf,
+    /// Held for as long as the run is.
+    _lock: Option<File>,
     data: Dataset,
     /// What the network learns to tell apart, where that is more than labels.
     kinds: Option<Kinds>,
@@ -163,7 +166,6 @@ impl Run {
     /// # Errors
     /// One sentence: the loss is no number any more, the disk fails, or a callback does.
     pub fn train(mut self) -> Result<Ending> {
-        output::say(self.summary());
         let mut reason_to_stop = self.on_epoch_end()?;
         while self.state.epoch <= self.state.config.epochs && reason_to_stop.is_none() {
             let mut progress = EpochProgress::new(&self.state);
@@ -198,7 +200,7 @@ impl Run {
         Ok(reason)
     }
 
-    /// What is about to be done, in one line: a wrong folder or label is seen before hours are spent on it.
+    /// Network and photos, in one line.
     fn summary(&self) -> String {
         let Self { data, network, .. } = self;
         let photos = |split: &dataset::Split| {

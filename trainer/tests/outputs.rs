@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::process::{Command, Stdio};
 
 use common::{fail, husky, small_classic};
@@ -59,6 +60,23 @@ fn what_is_read_is_not_written_over() {
         assert!(error.contains(&format!("./{file}: is what is read, and would be lost")), "{error}");
         assert_eq!(read(file), before);
     }
+}
+
+#[test]
+fn predict_ends_quietly_when_nobody_reads_on() {
+    let folder = folder();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_husky"))
+        .current_dir(folder.path())
+        .args([&["predict", "model.safetensors"][..], &["photo.png"; 1200]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 10]).unwrap();
+    drop(stdout);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
 }
 
 /// A terminal that was closed, a full disk under a log: the answers go on, and so does training.

@@ -346,6 +346,13 @@ fn mistakes_get_one_sentence() {
     succeed(start(folder, "run", &["--epochs", "1"]));
     let output = start(folder, "run", &["--epochs", "1"]).output().unwrap();
     assert!(stderr(&output).contains("husky train --resume run"), "{}", stderr(&output));
+    // Two at once would write over each other's files.
+    let other = fs::File::open(folder.join("run/config.toml")).unwrap();
+    other.lock().unwrap();
+    let output = resume(folder, "run").output().unwrap();
+    assert!(stderr(&output).contains("run: another husky is training there"), "{}", stderr(&output));
+    drop(other);
+    succeed(resume(folder, "run"));
     // A checkpoint of another network is told apart.
     let path = PathBuf::from("run/checkpoint.safetensors");
     fs::copy(folder.join("run/model.safetensors"), folder.join(&path)).unwrap();

@@ -1,6 +1,6 @@
 //! What comes before the training loop: a new run, or one that goes on.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -57,7 +57,8 @@ impl Run {
         fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
         // First, since with it alone the run can go on.
         write_atomically(&file, toml.as_bytes())?;
-        run.report_skipped()?;
+        run._lock = Some(lock(folder, &file)?);
+        run.introduce()?;
         run.begin()?;
         Ok(run)
     }
@@ -69,9 +70,10 @@ impl Run {
     pub fn resume(folder: &Path) -> Result<Self> {
         let file = folder.join("config.toml");
         ensure!(file.exists(), "{}: no run is there: name the folder that was given to --out", folder.display());
+        let lock = lock(folder, &file)?;
         files::remove_leftovers(folder);
-        let mut run = Self::new(folder, Config::read(&file)?)?;
-        run.report_skipped()?;
+        let mut run = Self { _lock: Some(lock), ..Self::new(folder, Config::read(&file)?)? };
+        run.introduce()?;
         let path = folder.join("checkpoint.safetensors");
         if path.exists() {
             run.average = run.averaged()?;
@@ -146,6 +148,7 @@ impl Run {
             vec![Box::new(Metrics), Box::new(Curves), Box::new(TensorBoard), Box::new(EarlyStopping)];
         Ok(Self {
             folder: folder.to_owned(),
+            _lock: None,
             data,
             kinds,
             loader,
@@ -178,7 +181,9 @@ impl Run {
         Ok((self.state.config.ema > 0.0).then(|| self.network.twin()).transpose()?)
     }
 
-    fn report_skipped(&self) -> Result<()> {
+    /// Says what is about to be done, before it is: a wrong folder or label is seen before hours are spent on it.
+    fn introduce(&self) -> Result<()> {
+        output::say(self.summary());
         let skipped = &self.data.skipped;
         let report = self.folder.join("skipped.csv");
         if !skipped.is_empty() {
@@ -186,6 +191,18 @@ impl Run {
         }
         write_atomically(&report, &csv_bytes(&["file", "reason"], skipped)?)
     }
+}
+
+/// Keeps another `husky` from training in `folder` for as long as the file is open.
+fn lock(folder: &Path, config: &Path) -> Result<File> {
+    let file = File::open(config).with_context(|| format!("{}: cannot be read", config.display()))?;
+    // A file system without locks is no reason not to train.
+    ensure!(
+        !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
+        "{}: another husky is training there: wait until it is done, or stop it",
+        folder.display()
+    );
+    Ok(file)
 }
 
 /// Whether what is put into `folder` would be found where photos of `data` are looked for.

@@ -254,6 +254,8 @@ fn wrong_arguments_are_a_sentence() {
     assert_eq!(refused(&[], "--query <WORDS>"), Some(2));
     assert_eq!(refused(&["--urls", "none.txt"], "none.txt: can't be read as text"), Some(1));
     assert_eq!(refused(&["--query", "a", "--count", "1", "--validation-fraction", "1"], "between 0 and 1"), Some(1));
+    let output = command(folder.path(), &["--query", "a", "--count", "1", "--timeout", "1e19"]).output().unwrap();
+    assert!(text(&output.stderr).contains("--timeout 10000000000000000000: is no time"), "{output:?}");
     fs::create_dir_all(folder.path().join("data/husky")).unwrap();
     assert_eq!(refused(&["--query", "a", "--count", "1"], "train would overlook this folder"), Some(1));
     fs::remove_dir(folder.path().join("data/husky")).unwrap();

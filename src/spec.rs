@@ -349,9 +349,9 @@ pub(crate) mod tests {
         // Much between two layers.
         assert_eq!(cost(1024, &[layer(64, 1)]), Ok(()));
         assert_eq!(cost(1024, &[layer(65, 1)]), Err(Error::ModelCost { index: 0 }));
-        // Many weights: with one unit more, a block of 32.
-        assert_eq!(cost(64, &[Layer::Flatten, dense(5440)]), Ok(()));
-        assert_eq!(cost(64, &[Layer::Flatten, dense(5441)]), Err(Error::ModelCost { index: 1 }));
+        // Many weights: with one unit more, a vector of 16.
+        assert_eq!(cost(64, &[Layer::Flatten, dense(5456)]), Ok(()));
+        assert_eq!(cost(64, &[Layer::Flatten, dense(5457)]), Err(Error::ModelCost { index: 1 }));
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Network {
                     Kernel::Dense(dense) => dense.gradient(&outputs[i], gradient),
                     // What reaches it is a dense layer's output.
                     Kernel::LogSumExp(groups) => log_sum_exp::gradient(groups, &outputs[i - 1].values, &gradient),
-                    // The mean, the one other head, of which a network has one.
+                    // Only the mean is left, and a network has one at most.
                     _ => spread(gradient, &picture),
                 };
             }

@@ -11,7 +11,7 @@ const BROWSER_LANES: usize = 4;
 impl Architecture {
     /// The most layers a model may have.
     pub const MAX_LAYERS: usize = 256;
-    /// The most trained values, as they lie in memory: channels and filters fill whole vectors.
+    /// The most trained values, where channels, filters and units fill whole vectors.
     pub const MAX_PARAMETERS: usize = 64 << 20;
     /// The most values that may flow between two layers, likewise, with the margin that padding adds.
     pub const MAX_ACTIVATIONS: usize = 64 << 20;
@@ -167,11 +167,13 @@ impl Tally {
     /// Nothing where the limits are passed.
     fn add_cost(&mut self, op: &Op, input: Shape, output: Shape) -> Option<()> {
         if let Some(p) = op.parameters() {
-            let weights = weights_len(&p.shape, MOST_LANES)?;
+            // Three channels are not filled up for the layer that reads the photo.
+            let reads_photo = self.parameters == 0;
+            let weights = weights_len(op, p, reads_photo, MOST_LANES)?;
             let positions =
                 if let Shape::Image { height, width, .. } = output { height.checked_mul(width)? } else { 1 };
             self.parameters = self.parameters.checked_add(weights)?.checked_add(p.bias_len())?;
-            let work = (weights_len(&p.shape, BROWSER_LANES)? as u64).checked_mul(positions as u64)?;
+            let work = (weights_len(op, p, reads_photo, BROWSER_LANES)? as u64).checked_mul(positions as u64)?;
             self.multiplications = self.multiplications.checked_add(work)?;
         }
         let margin = |length: usize| match op {
@@ -185,12 +187,16 @@ impl Tally {
     }
 }
 
-/// Weights in memory, where filters fill two vectors and the channels that they read one.
-fn weights_len(shape: &[usize], lanes: usize) -> Option<usize> {
-    let (window, [channels, filters]) = shape.split_last_chunk::<2>()?;
-    let channels = channels.checked_next_multiple_of(lanes)?;
-    let filters = filters.checked_next_multiple_of(2 * lanes)?;
-    window.iter().chain([&channels, &filters]).try_fold(1_usize, |n, &d| n.checked_mul(d))
+/// Weights, where a convolution's filters fill two vectors, and what else a vector goes along fills one.
+fn weights_len(op: &Op, p: &Parameters, reads_photo: bool, lanes: usize) -> Option<usize> {
+    let mut shape = p.shape.clone();
+    let [.., inputs, outputs] = &mut shape[..] else { return None };
+    let is_conv = matches!(op, Op::Conv2d { .. });
+    if is_conv && !reads_photo {
+        *inputs = inputs.checked_next_multiple_of(lanes)?;
+    }
+    *outputs = outputs.checked_next_multiple_of(if is_conv { 2 * lanes } else { lanes })?;
+    shape.into_iter().try_fold(1_usize, usize::checked_mul)
 }
 
 /// Values in memory of what flows between two layers, with a `margin` of so many rows and columns.

@@ -42,7 +42,7 @@ const TILE: usize = 64;
 /// # Errors
 /// One sentence that names the file that is wrong.
 pub fn run(args: &ActivationsArgs) -> Result<ExitCode> {
-    files::ensure_other(&args.out, &args.photo)?;
+    files::ensure_other(&args.out, [&args.model, &args.photo])?;
     let classifier = model_file::load(&args.model)?;
     let size = classifier.spec().input.size;
     let file = || args.photo.display().to_string();

@@ -150,6 +150,9 @@ struct Attempt {
 /// # Errors
 /// One sentence for a model, a photo or a strength that does not serve, or a picture that can't be written.
 pub fn run(args: &AttackArgs) -> Result<ExitCode> {
+    if let Some(out) = &args.out {
+        files::ensure_other(out, args.photos.iter().chain([&args.model]))?;
+    }
     let victim = Victim::load(&args.model)?;
     let strengths = if args.strength.is_empty() { args.kind.strengths() } else { args.strength.clone() };
     let (limits, unit) = args.kind.limits(victim.size());

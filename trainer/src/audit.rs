@@ -157,10 +157,10 @@ fn audit(Scan { labels, photos, broken }: &Scan, with_model: bool) -> Result<(Re
     for group in &exact {
         let pair = |&photo: &usize| (photos[photo].label, photos[photo].in_validation);
         let first = pair(&group[0]);
-        // Under two labels, none is to be trusted; in both parts, the validation photo stays.
+        // Under two labels, none is to be trusted; in both parts, the validation photo stays. A link would lead nowhere then.
         let stays = match group.iter().all(|photo| pair(photo).0 == first.0) {
             false => None,
-            true => group.iter().find(|photo| pair(photo).1).or(group.first()),
+            true => group.iter().min_by_key(|&photo| (photos[*photo].file.is_symlink(), !pair(photo).1)),
         };
         must_go.extend(group.iter().filter(|&photo| Some(photo) != stays).map(|&photo| photos[photo].file.clone()));
     }
@@ -231,7 +231,7 @@ fn quarantine(data: &Path, files: &[PathBuf]) -> Result<PathBuf> {
             )
         })?;
         let to = folder.join(below);
-        ensure!(!to.exists(), "{}: is there already: move it away first", to.display());
+        ensure!(fs::symlink_metadata(&to).is_err(), "{}: is there already: move it away first", to.display());
         let parent = to.parent().unwrap_or(&folder);
         fs::create_dir_all(parent).with_context(|| format!("{}: cannot be made", parent.display()))?;
         fs::rename(&from, &to).with_context(|| format!("{}: cannot be moved to {}", from.display(), to.display()))?;

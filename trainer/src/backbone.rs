@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device};
 use husky::spec::{Parameters, Step};
-use husky::{Spec, Weights, weights};
+use husky::weights::MAX_FILE;
+use husky::{Error, Spec, Weights, weights};
 
-use crate::model_file;
+use crate::files;
 use crate::network::{Network, Tensors};
 use crate::presets::Preset;
 
@@ -18,7 +19,7 @@ use crate::presets::Preset;
 /// # Errors
 /// One sentence that names the file: it can't be read, is of another kind, or lacks tensors, which it lists.
 pub fn load(path: &Path, preset: Preset, spec: &Spec) -> Result<Tensors> {
-    let bytes = model_file::read(path)?;
+    let bytes = files::read_file(path, MAX_FILE, Error::ModelTooLarge).with_context(|| path.display().to_string())?;
     // Whoever states a checksum as ours do is a model, and has to be a whole one.
     if weights::digest(&bytes).is_ok() {
         let (model, weights) = weights::read(&bytes).with_context(|| path.display().to_string())?;

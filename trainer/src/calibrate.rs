@@ -37,7 +37,7 @@ pub struct CalibrateArgs {
     /// places [default: as it was trained]
     #[arg(long, value_name = "PIXELS")]
     size: Option<u32>,
-    /// The new file
+    /// The new file; MODEL itself may be named
     #[arg(long, value_name = "FILE", value_parser = files::new_file())]
     out: PathBuf,
 }

@@ -99,6 +99,9 @@ type NamedFigure = (&'static str, Option<f64>, Option<Interval>);
 /// One sentence for a model file that can't be read or is wrong, a folder with labels that the model does not know or
 /// without photos, and a report that can't be written.
 pub fn run(args: &EvaluateArgs) -> Result<ExitCode> {
+    for out in args.json.iter().chain(&args.html) {
+        files::ensure_other(out, [&args.model])?;
+    }
     let classifier = model_file::load(&args.model)?;
     let (photos, skipped) = judge(&classifier, &args.folder)?;
     let mut report = Report::new(classifier.spec(), &photos, skipped.len());

@@ -65,7 +65,7 @@ struct Report<'a> {
 /// # Errors
 /// One sentence that names the file or the label that is wrong.
 pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
-    files::ensure_other(&args.out, &args.photo)?;
+    files::ensure_other(&args.out, [&args.model, &args.photo])?;
     let classifier = model_file::load(&args.model)?;
     let labels = &classifier.spec().labels;
     let file = || args.photo.display().to_string();

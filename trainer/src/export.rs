@@ -56,7 +56,7 @@ enum Format {
 /// One sentence for a model that can't be read or has what the format has not, or a file that can't be written.
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let named = || args.model.display().to_string();
-    files::ensure_other(&args.out, &args.model)?;
+    files::ensure_other(&args.out, [&args.model])?;
     let file = model_file::read(&args.model)?;
     let (spec, weights) = weights::read(&file).with_context(named)?;
     match args.format {

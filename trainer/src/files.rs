@@ -66,10 +66,11 @@ pub fn new_file() -> impl TypedValueParser<Value = PathBuf> {
 /// Keeps a command from overwriting what it reads.
 ///
 /// # Errors
-/// One sentence: `out` is the file `input`.
-pub fn ensure_other(out: &Path, input: &Path) -> Result<()> {
-    let same = fs::canonicalize(out).is_ok_and(|out| fs::canonicalize(input).is_ok_and(|input| input == out));
-    ensure!(!same, "{}: is what is read, and would be lost: name another file with --out", out.display());
+/// One sentence: `out` is one of the files `inputs`.
+pub fn ensure_other<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a PathBuf>) -> Result<()> {
+    let Ok(there) = fs::canonicalize(out) else { return Ok(()) };
+    let is_input = inputs.into_iter().any(|input| fs::canonicalize(input).is_ok_and(|input| input == there));
+    ensure!(!is_input, "{}: is what is read, and would be lost: name another file", out.display());
     Ok(())
 }
 

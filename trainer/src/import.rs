@@ -40,7 +40,8 @@ pub struct ImportArgs {
     /// is Keras' class 1]
     #[arg(long, value_name = "LABEL")]
     output: Option<String>,
-    /// A model file that has everything but the weights: network, labels, preprocessing and calibration
+    /// A model file that has everything but the weights: network, labels, preprocessing and calibration, of which Keras' files
+    /// bring the temperature
     #[arg(long, value_name = "MODEL", conflicts_with = "labels")]
     like: Option<PathBuf>,
     /// The new file
@@ -53,7 +54,7 @@ pub struct ImportArgs {
 /// # Errors
 /// One sentence that names the file and says what can't be read of it.
 pub fn run(args: &ImportArgs) -> Result<ExitCode> {
-    files::ensure_other(&args.out, &args.file)?;
+    files::ensure_other(&args.out, args.like.iter().chain([&args.file]))?;
     let like = args.like.as_deref().map(model_file::load).transpose()?;
     let file = read_file(&args.file, MAX_FILE, Error::ModelTooLarge);
     let read = file.and_then(|file| read(args, file, like.as_ref().map(husky::Classifier::spec)));

@@ -52,7 +52,7 @@ pub fn run(args: &QuantizeArgs) -> Result<ExitCode> {
         Precision::F32 => weights::Precision::F32,
         Precision::Int8 => weights::Precision::I8,
     };
-    files::ensure_other(&args.out, &args.model)?;
+    files::ensure_other(&args.out, [&args.model])?;
     let file = model_file::read(&args.model)?;
     let quantized = weights::read(&file).and_then(|(spec, weights)| weights::write(&spec, &weights, precision));
     let bytes = quantized.with_context(|| args.model.display().to_string())?;

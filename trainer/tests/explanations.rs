@@ -80,6 +80,14 @@ fn explain_points_at_the_object() {
         String::from_utf8(husky(folder, &["explain", "model.safetensors", "photo.png", "--out", "why.png"]).stdout);
     assert!(text.unwrap().contains("what speaks for bright"));
     fs::write(folder.join("model.safetensors"), model(Some([0.01, 0.999]))).unwrap();
+    // Much larger than the input: decoders may leave out what is not needed.
+    let noise = |x: u32, y: u32| Rgb([(x * x / 7 + y * 13) as u8, (x * y / 3) as u8, (y * y / 5) as u8]);
+    RgbImage::from_fn(2000, 1500, noise).save(folder.join("large.jpg")).unwrap();
+    let probability = |command: &[&str]| -> Value {
+        let output = husky(folder, &[command, &["model.safetensors", "large.jpg", "--json"]].concat()).stdout;
+        serde_json::from_slice::<Value>(&output).unwrap()["probability"].clone()
+    };
+    assert_eq!(probability(&["explain", "--out", "large.png"]), probability(&["predict"]));
     let [explain, predict] = [&["explain", "--out", "why.png"][..], &["predict"]]
         .map(|command| husky(folder, &[command, &["model.safetensors", "photo.png"]].concat()).stdout);
     assert!(explain.starts_with(b"unsure") && predict.starts_with(b"unsure"), "as `husky predict` says it");

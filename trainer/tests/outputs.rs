@@ -50,10 +50,13 @@ fn what_is_read_is_not_written_over() {
     let read = |file: &str| fs::read(folder.join(file)).unwrap();
     for (file, arguments) in [
         ("photo.png", &["explain", "model.safetensors", "photo.png"][..]),
+        ("model.safetensors", &["explain", "model.safetensors", "photo.png"]),
         ("photo.png", &["activations", "model.safetensors", "photo.png"]),
+        ("photo.png", &["attack", "model.safetensors", "photo.png", "--kind", "fgsm"]),
         ("model.safetensors", &["quantize", "model.safetensors", "--precision", "int8"]),
         ("model.safetensors", &["export", "model.safetensors", "--format", "keras"]),
         ("model.safetensors", &["import", "model.safetensors", "--labels", "a,b"]),
+        ("model.safetensors", &["import", "no.jpg", "--like", "model.safetensors"]),
     ] {
         let before = read(file);
         let error = fail(folder, &[arguments, &["--out", &format!("./{file}")]].concat());
@@ -79,7 +82,7 @@ fn predict_ends_quietly_when_nobody_reads_on() {
     assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]));
 }
 
-/// A terminal that was closed, a full disk under a log: the answers go on, and so does training.
+/// A terminal that was closed, a full disk under a log: the answers go on.
 #[test]
 fn nobody_need_read_standard_error() {
     let folder = folder();

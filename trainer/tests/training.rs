@@ -322,7 +322,8 @@ fn mistakes_get_one_sentence() {
     let folder = folder.path();
     fs::create_dir(folder.join("full")).unwrap();
     fs::write(folder.join("full/model.safetensors"), "someone's").unwrap();
-    let mistakes: [(&[&str], &str); 13] = [
+    fs::create_dir(folder.join("flat")).unwrap();
+    let mistakes: [(&[&str], &str); 14] = [
         (&["train", "nowhere", "--out", "run"], "nowhere"),
         (&["train", "data", "--out", "run", "--batch-size", "0"], "--batch-size"),
         (&["train", "data", "--out", "run", "--momentum", "0.9"], "sgd"),
@@ -334,6 +335,7 @@ fn mistakes_get_one_sentence() {
         (&["train", "data", "--out", "full"], "full: is not an empty folder"),
         (&["train", "data/training", "--out", "data/training/run"], "data/training/run: lies among the photos"),
         (&["train", "data", "--out", "data/training/husky/new/run"], "run: lies among the photos"),
+        (&["train", "flat", "--out", "flat/run"], "run: lies among the photos"),
         (&["train", "--resume", "nowhere"], "nowhere: no run is there"),
         (&["train", "--config", "nowhere.toml", "--out", "run"], "nowhere.toml"),
     ];
@@ -347,7 +349,7 @@ fn mistakes_get_one_sentence() {
     let output = start(folder, "run", &["--epochs", "1"]).output().unwrap();
     assert!(stderr(&output).contains("husky train --resume run"), "{}", stderr(&output));
     // Two at once would write over each other's files.
-    let other = fs::File::open(folder.join("run/config.toml")).unwrap();
+    let other = fs::File::open(folder.join("run")).unwrap();
     other.lock().unwrap();
     let output = resume(folder, "run").output().unwrap();
     assert!(stderr(&output).contains("run: another husky is training there"), "{}", stderr(&output));

@@ -55,9 +55,11 @@ impl Run {
         let toml = config.to_toml()?;
         let mut run = Self::new(folder, config)?;
         fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+        run._lock = Some(lock(folder)?);
+        // Reading the photos took its time.
+        ensure!(!file.exists(), "{}: another husky began a run there meanwhile", folder.display());
         // First, since with it alone the run can go on.
         write_atomically(&file, toml.as_bytes())?;
-        run._lock = Some(lock(folder, &file)?);
         run.introduce()?;
         run.begin()?;
         Ok(run)
@@ -70,7 +72,7 @@ impl Run {
     pub fn resume(folder: &Path) -> Result<Self> {
         let file = folder.join("config.toml");
         ensure!(file.exists(), "{}: no run is there: name the folder that was given to --out", folder.display());
-        let lock = lock(folder, &file)?;
+        let lock = lock(folder)?;
         files::remove_leftovers(folder);
         let mut run = Self { _lock: Some(lock), ..Self::new(folder, Config::read(&file)?)? };
         run.introduce()?;
@@ -106,7 +108,7 @@ impl Run {
         let kinds = kinds.filter(|kinds| kinds.counts.iter().any(|&count| count > 1));
         if config.kinds > 0 && kinds.is_none() {
             output::say(format_args!(
-                "no label has several kinds of {} photos: the labels alone are learned",
+                "no label has several kinds of at least {} photos: the labels alone are learned",
                 config.kinds
             ));
         }
@@ -193,9 +195,10 @@ impl Run {
     }
 }
 
-/// Keeps another `husky` from training in `folder` for as long as the file is open.
-fn lock(folder: &Path, config: &Path) -> Result<File> {
-    let file = File::open(config).with_context(|| format!("{}: cannot be read", config.display()))?;
+/// Keeps another `husky` from training in `folder` for as long as the file is open. That is the folder itself, since those in
+/// it are replaced.
+fn lock(folder: &Path) -> Result<File> {
+    let file = File::open(folder).with_context(|| format!("{}: cannot be read", folder.display()))?;
     // A file system without locks is no reason not to train.
     ensure!(
         !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
@@ -208,10 +211,14 @@ fn lock(folder: &Path, config: &Path) -> Result<File> {
 /// Whether what is put into `folder` would be found where photos of `data` are looked for.
 fn lies_among_photos(folder: &Path, data: &Path) -> Result<bool> {
     let folder = std::path::absolute(folder)?;
-    let above = folder.ancestors().skip(1).find_map(|above| fs::canonicalize(above).ok());
-    let parts = ["training", "validation"].map(|part| fs::canonicalize(data.join(part)));
-    let parts = if parts[0].is_ok() { parts.into_iter().flatten().collect() } else { vec![data.to_owned()] };
-    Ok(above.is_some_and(|above| parts.iter().any(|part| above.starts_with(part))))
+    // Links are followed as far as something is there.
+    let follow = |path: &Path| {
+        let there = |above: &Path| Some(fs::canonicalize(above).ok()?.join(path.strip_prefix(above).ok()?));
+        path.ancestors().find_map(there)
+    };
+    let parts = if data.join("training").is_dir() { &["training", "validation"][..] } else { &[""] };
+    let mut parts = parts.iter().filter_map(|part| follow(&data.join(part)));
+    Ok(follow(&folder).is_some_and(|folder| parts.any(|part| folder.starts_with(part))))
 }
 
 /// The model at `path`, which has to know the same labels and the same kinds of them, if there are any: it then answers with

@@ -166,6 +166,7 @@ impl Run {
     /// # Errors
     /// One sentence: the loss is no number any more, the disk fails, or a callback does.
     pub fn train(mut self) -> Result<Ending> {
+        output::say(self.summary());
         let mut reason_to_stop = self.on_epoch_end()?;
         while self.state.epoch <= self.state.config.epochs && reason_to_stop.is_none() {
             let mut progress = EpochProgress::new(&self.state);
@@ -200,7 +201,7 @@ impl Run {
         Ok(reason)
     }
 
-    /// Network and photos, in one line.
+    /// What is about to be done, in one line: a wrong folder or label is seen before hours are spent on it.
     fn summary(&self) -> String {
         let Self { data, network, .. } = self;
         let photos = |split: &dataset::Split| {

@@ -60,7 +60,7 @@ impl Run {
         ensure!(!file.exists(), "{}: another husky began a run there meanwhile", folder.display());
         // First, since with it alone the run can go on.
         write_atomically(&file, toml.as_bytes())?;
-        run.introduce()?;
+        run.report_skipped()?;
         run.begin()?;
         Ok(run)
     }
@@ -75,7 +75,7 @@ impl Run {
         let lock = lock(folder)?;
         files::remove_leftovers(folder);
         let mut run = Self { _lock: Some(lock), ..Self::new(folder, Config::read(&file)?)? };
-        run.introduce()?;
+        run.report_skipped()?;
         let path = folder.join("checkpoint.safetensors");
         if path.exists() {
             run.average = run.averaged()?;
@@ -183,9 +183,7 @@ impl Run {
         Ok((self.state.config.ema > 0.0).then(|| self.network.twin()).transpose()?)
     }
 
-    /// Says what is about to be done, before it is: a wrong folder or label is seen before hours are spent on it.
-    fn introduce(&self) -> Result<()> {
-        output::say(self.summary());
+    fn report_skipped(&self) -> Result<()> {
         let skipped = &self.data.skipped;
         let report = self.folder.join("skipped.csv");
         if !skipped.is_empty() {

@@ -40,7 +40,7 @@ pub struct AuditArgs {
     #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
     /// Move what must be mended into the folder `quarantine` beside DATA, each file under its old path. Of equal files the
-    /// first stays, of a shot in both parts the validation photo, of one under two labels none
+    /// first that is no link stays, of a shot in both parts the validation photo, of one under two labels none
     #[arg(long)]
     pub fix: bool,
     /// Write a page with the photos that it is about

@@ -217,8 +217,7 @@ fn attack(
 
 /// Photos by their answers, `count` at most, taken evenly from all; files that are none are said on standard error.
 fn pictures(victim: &Victim, photos: &[PathBuf], count: usize) -> Result<Vec<(String, Picture)>> {
-    let found = |path: &PathBuf| if path.is_dir() { photos::find(path) } else { (vec![path.clone()], vec![]) };
-    let (files, unread): (Vec<_>, Vec<_>) = photos.iter().map(found).unzip();
+    let (files, unread): (Vec<_>, Vec<_>) = photos.iter().map(|path| photos::named(path)).unzip();
     unread.concat().iter().for_each(|Skipped { file, reason }| output::say(format_args!("{file}: {reason}")));
     let files = files.concat();
     let taken: Vec<&PathBuf> = files.iter().step_by((files.len() / count.max(1)).max(1)).take(count).collect();

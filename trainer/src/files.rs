@@ -5,7 +5,7 @@ use std::io::{Cursor, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use image::{DynamicImage, ImageFormat};
 
@@ -56,10 +56,10 @@ pub fn remove_leftovers(folder: &Path) {
 
 /// Reads the name of a file that is to be written: what is wrong with it is said before the work that leads up to it.
 pub fn new_file() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| match folder_of(&path) {
-        Ok(_) if path.is_dir() => Err(anyhow!("is a folder: name a file in it")),
-        Ok(_) => Ok(path),
-        Err(error) => Err(error),
+    PathBufValueParser::new().try_map(|path| {
+        folder_of(&path)?;
+        ensure!(!path.is_dir(), "is a folder: name a file in it");
+        anyhow::Ok(path)
     })
 }
 

@@ -42,6 +42,11 @@ pub fn find(folder: &Path) -> (Vec<PathBuf>, Vec<Skipped>) {
     (files, skipped)
 }
 
+/// What `path` names: a file itself or, of a folder, what [`find`] does.
+pub fn named(path: &Path) -> (Vec<PathBuf>, Vec<Skipped>) {
+    if path.is_dir() { find(path) } else { (vec![path.to_owned()], Vec::new()) }
+}
+
 /// Whether a name starts with a dot, as those of `.DS_Store` and `._photo.jpg` do.
 pub(crate) fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))

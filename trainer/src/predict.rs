@@ -66,7 +66,7 @@ pub fn run(args: &PredictArgs) -> Result<ExitCode> {
     let classifier = model_file::load(&args.model)?;
     let mut exit_code = ExitCode::SUCCESS;
     for photo in &args.photos {
-        let (files, mut unseen) = if photo.is_dir() { photos::find(photo) } else { (vec![photo.clone()], Vec::new()) };
+        let (files, mut unseen) = photos::named(photo);
         if files.is_empty() && unseen.is_empty() {
             unseen.push(Skipped { file: photo.display().to_string(), reason: "no file is in this folder".into() });
         }

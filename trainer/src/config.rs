@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, FromArgMatches, ValueEnum};
 use husky::spec::Input;
 use serde::{Deserialize, Serialize};
+use toml::value::Datetime;
 
 use crate::augment::Augmentation;
 use crate::calibrate::Rule;
@@ -129,7 +130,7 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teacher: Vec<PathBuf>,
     /// Weight of what the teachers say, against the photo's own label
-    #[arg(long, default_value_t = 0.7, value_name = "SHARE")]
+    #[arg(long, requires = "teacher", default_value_t = 0.7, value_name = "SHARE")]
     pub distillation: f64,
     /// What the threshold between two labels is picked for on the validation photos: balanced (balanced accuracy), f1, or
     /// fpr=RATE (as many of the positive label as may be found with so many false positives)
@@ -236,6 +237,10 @@ impl Config {
             "--size must lie between 1 and {}",
             Input::MAX_SIZE
         );
+        if let Some(size) = self.size {
+            let spec = self.preset.spec(vec!["yes".into(), "no".into()], Some(size));
+            spec.steps().with_context(|| format!("--size {size} does not suit {}", self.preset.name()))?;
+        }
         ensure!((0.0..=1.0).contains(&self.distillation), "--distillation must lie between 0 and 1");
         ensure!(
             self.detail.is_none_or(|side| (1..=Input::MAX_SIZE).contains(&side)),
@@ -254,16 +259,9 @@ impl Config {
         let sgd = self.optimizer == Algorithm::Sgd;
         ensure!(self.momentum == 0.0 || sgd, "--momentum works with --optimizer sgd only");
         if let Some(date) = &self.date {
-            let number = |part: &str, len: usize| {
-                let digits = part.len() == len && part.bytes().all(|b| b.is_ascii_digit());
-                part.parse::<u32>().ok().filter(|_| digits)
-            };
-            let parts: Vec<&str> = date.split('-').collect();
-            let day = match parts[..] {
-                [year, month, day] => (number(year, 4), number(month, 2), number(day, 2)),
-                _ => (None, None, None),
-            };
-            ensure!(matches!(day, (Some(_), Some(1..=12), Some(1..=31))), "--date must be a day, as 2026-11-22");
+            let day: Option<Datetime> = date.parse().ok();
+            let day = day.filter(|day| day.date.is_some() && day.time.is_none());
+            ensure!(day.is_some(), "--date must be a day, as 2026-11-22");
         }
         Ok(())
     }

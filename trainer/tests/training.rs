@@ -323,13 +323,15 @@ fn mistakes_get_one_sentence() {
     fs::create_dir(folder.join("full")).unwrap();
     fs::write(folder.join("full/model.safetensors"), "someone's").unwrap();
     fs::create_dir(folder.join("flat")).unwrap();
-    let mistakes: [(&[&str], &str); 14] = [
+    let mistakes: [(&[&str], &str); 16] = [
         (&["train", "nowhere", "--out", "run"], "nowhere"),
         (&["train", "data", "--out", "run", "--batch-size", "0"], "--batch-size"),
         (&["train", "data", "--out", "run", "--momentum", "0.9"], "sgd"),
         (&["train", "data", "--out", "run", "--date", "today"], "--date"),
         (&["train", "data", "--out", "run", "--date", "2026-13-01"], "--date"),
         (&["train", "data", "--out", "run", "--date", "2026-+1-01"], "--date"),
+        (&["train", "data", "--out", "run", "--date", "2026-02-30"], "--date"),
+        (&["train", "data", "--out", "run", "--size", "3"], "--size 3 does not suit classic"),
         (&["train", "data", "--out", "run", "--desired-accuracy", "99"], "--desired-accuracy"),
         (&["train", "data", "--out", "run", "--learning-rate", "-1"], "--learning-rate must be above 0"),
         (&["train", "data", "--out", "full"], "full: is not an empty folder"),
@@ -345,6 +347,9 @@ fn mistakes_get_one_sentence() {
         assert!(stderr(&output).contains(fragment), "{arguments:?}: {}", stderr(&output));
         assert!(!folder.join("run").exists(), "{arguments:?} left a folder");
     }
+    let unheard = command(folder).args(["train", "data", "--out", "run", "--distillation", "0.5"]).output().unwrap();
+    assert_eq!(unheard.status.code(), Some(2));
+    assert!(stderr(&unheard).contains("--teacher <MODEL>"), "{}", stderr(&unheard));
     succeed(start(folder, "run", &["--epochs", "1"]));
     let output = start(folder, "run", &["--epochs", "1"]).output().unwrap();
     assert!(stderr(&output).contains("husky train --resume run"), "{}", stderr(&output));

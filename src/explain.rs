@@ -68,7 +68,8 @@ pub fn mosaic(layers: &[FeatureMaps], tile: usize, columns: usize, most: usize) 
     let pitch = tile + 1;
     let rows: usize = layers.iter().map(|maps| maps.channels.min(most).div_ceil(columns.max(1))).sum();
     let (width, height) = (columns * pitch, rows * pitch);
-    Pixels::check_size(width as u32, height as u32)?;
+    // Without pixels in it a tile is no picture, whatever lies between tiles.
+    Pixels::check_size(if tile == 0 { 0 } else { width as u32 }, height as u32)?;
     let mut rgb = vec![0; width * height * 3];
     let mut first_row = 0;
     for maps in layers {

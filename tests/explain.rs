@@ -232,4 +232,5 @@ fn a_mosaic_has_a_tile_for_each_map() {
     assert_eq!(pixel(12, 30), [0; 3], "where there is no map");
     assert_ne!(pixel(3, 3), [0; 3]);
     assert!(mosaic(&[], 8, 2, 4).is_err());
+    assert!(mosaic(&[maps(7, 9, 5)], 0, 2, 4).is_err() && mosaic(&[maps(7, 9, 5)], 8, 0, 4).is_err());
 }

@@ -55,6 +55,18 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Refuses what there is no threshold for.
+    ///
+    /// # Errors
+    /// Other than two labels, and another rule than the default.
+    pub fn check(self, labels: usize) -> Result<()> {
+        ensure!(
+            labels == 2 || self == Self::Balanced,
+            "--threshold-rule {self} picks the threshold between two labels, and there are {labels}: leave it out"
+        );
+        Ok(())
+    }
+
     /// How good it is to find so many of all positive photos, with so many of all negative ones beside them.
     fn value(self, found: usize, positives: usize, false_alarms: usize, negatives: usize) -> f64 {
         let [found, positives, false_alarms, negatives] =
@@ -117,6 +129,7 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     let file = model_file::read(&args.model)?;
     let in_model = || args.model.display().to_string();
     let (mut spec, tensors) = weights::read(&file).with_context(in_model)?;
+    args.threshold_rule.check(spec.labels.len())?;
     let precision = weights::precision(&file)?;
     if let Some(size) = args.size {
         let shapes = |spec: &Spec| -> husky::Result<Vec<_>> {

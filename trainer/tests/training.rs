@@ -323,7 +323,10 @@ fn mistakes_get_one_sentence() {
     fs::create_dir(folder.join("full")).unwrap();
     fs::write(folder.join("full/model.safetensors"), "someone's").unwrap();
     fs::create_dir(folder.join("flat")).unwrap();
-    let mistakes: [(&[&str], &str); 16] = [
+    common::draw(&folder.join("three"), 3, 10);
+    common::draw(&folder.join("others"), 4, 10);
+    fs::rename(folder.join("others/disc"), folder.join("three/other")).unwrap();
+    let mistakes: [(&[&str], &str); 17] = [
         (&["train", "nowhere", "--out", "run"], "nowhere"),
         (&["train", "data", "--out", "run", "--batch-size", "0"], "--batch-size"),
         (&["train", "data", "--out", "run", "--momentum", "0.9"], "sgd"),
@@ -338,6 +341,10 @@ fn mistakes_get_one_sentence() {
         (&["train", "data/training", "--out", "data/training/run"], "data/training/run: lies among the photos"),
         (&["train", "data", "--out", "data/training/husky/new/run"], "run: lies among the photos"),
         (&["train", "flat", "--out", "flat/run"], "run: lies among the photos"),
+        (
+            &["train", "three", "--out", "run", "--threshold-rule", "f1"],
+            "--threshold-rule f1 picks the threshold between two",
+        ),
         (&["train", "--resume", "nowhere"], "nowhere: no run is there"),
         (&["train", "--config", "nowhere.toml", "--out", "run"], "nowhere.toml"),
     ];
@@ -350,6 +357,13 @@ fn mistakes_get_one_sentence() {
     let unheard = command(folder).args(["train", "data", "--out", "run", "--distillation", "0.5"]).output().unwrap();
     assert_eq!(unheard.status.code(), Some(2));
     assert!(stderr(&unheard).contains("--teacher <MODEL>"), "{}", stderr(&unheard));
+    let mut train = command(folder);
+    train.args(["train", "three", "--preset", "quick", "--steps-per-epoch", "1", "--epochs", "1", "--out", "thrice"]);
+    succeed(train);
+    let mut calibrate = command(folder);
+    calibrate.args(["calibrate", "thrice/model.safetensors", "three", "--threshold-rule", "f1", "--out", "x"]);
+    let output = calibrate.output().unwrap();
+    assert!(stderr(&output).contains("between two labels, and there are 3: leave it out"), "{}", stderr(&output));
     succeed(start(folder, "run", &["--epochs", "1"]));
     let output = start(folder, "run", &["--epochs", "1"]).output().unwrap();
     assert!(stderr(&output).contains("husky train --resume run"), "{}", stderr(&output));

@@ -100,6 +100,7 @@ impl Run {
 
     fn new(folder: &Path, mut config: Config) -> Result<Self> {
         let data = config.open_data()?;
+        config.threshold_rule.check(data.labels.len())?;
         if config.steps_per_epoch == 0 {
             config.steps_per_epoch = data.training.len().div_ceil(config.batch_size) as u32;
         }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use trainer::{
     activations, attack, audit, calibrate, compare, evaluate, explain, explore, export, gather, import, output,
@@ -51,8 +52,18 @@ fn parse() -> clap::error::Result<Cli> {
     Cli::from_arg_matches(&command.try_get_matches()?)
 }
 
+/// A recipe is forty options, and clap names all of them where one is in the way.
+fn shorten(mut error: clap::Error) -> clap::Error {
+    let recipe = |option: &String| option.starts_with("--preset");
+    if matches!(error.get(ContextKind::PriorArg), Some(ContextValue::Strings(all)) if all.iter().any(recipe)) {
+        let recipe = "DATA and the options of a recipe: the run's config.toml holds them";
+        error.insert(ContextKind::PriorArg, ContextValue::String(recipe.to_owned()));
+    }
+    error
+}
+
 fn main() -> ExitCode {
-    let cli = parse().unwrap_or_else(|error| error.exit());
+    let cli = parse().unwrap_or_else(|error| shorten(error).exit());
     let result = match cli.command {
         Command::Gather(args) => gather::run(args),
         Command::Explore(args) => explore::run(&args),

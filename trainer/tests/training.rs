@@ -357,6 +357,10 @@ fn mistakes_get_one_sentence() {
     let unheard = command(folder).args(["train", "data", "--out", "run", "--distillation", "0.5"]).output().unwrap();
     assert_eq!(unheard.status.code(), Some(2));
     assert!(stderr(&unheard).contains("--teacher <MODEL>"), "{}", stderr(&unheard));
+    let both = resume(folder, "run").args(["--epochs", "3"]).output().unwrap();
+    assert_eq!(both.status.code(), Some(2));
+    assert!(stderr(&both).contains("'--resume <RUN>' cannot be used with 'DATA and the options of a recipe"));
+    assert!(stderr(&both).lines().count() < 8, "{}", stderr(&both));
     let mut train = command(folder);
     train.args(["train", "three", "--preset", "quick", "--steps-per-epoch", "1", "--epochs", "1", "--out", "thrice"]);
     succeed(train);

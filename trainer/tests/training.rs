@@ -161,7 +161,8 @@ fn the_config_alone_repeats_the_run() {
     let mut both = command(folder);
     both.args(["train", "--config", "first/config.toml", "--out", "third", "--seed", "5"]);
     let output = both.output().unwrap();
-    assert!(!output.status.success() && stderr(&output).contains("--seed"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("'--config <FILE>' cannot be used with 'DATA and the options of a recipe"));
 }
 
 #[test]

@@ -542,20 +542,64 @@ fn a_dead_worker_is_replaced_and_only_its_photo_fails() {
     no_violations(&browser);
 }
 
+/// A script for [`Browser::before_pages`]: twenty seconds pass in one.
+const SHORT_SECONDS: &str =
+    "const wait = setTimeout; window.setTimeout = (act, ms, ...rest) => wait(act, ms / 20, ...rest);";
+
 #[test]
 fn a_worker_that_hangs_is_stopped_after_its_time() {
     let (site, photos) = (Site::bright(), Photos::new());
     let (server, browser) = (site.serve("/"), Browser::start());
-    // Twenty seconds pass in one.
-    browser.before_pages(
-        "const wait = setTimeout; window.setTimeout = (act, ms, ...rest) => wait(act, ms / 20, ...rest);",
-    );
+    browser.before_pages(SHORT_SECONDS);
     browser.open_ready(&server.url());
     browser.read("workers[0].terminate()");
     browser.choose("files", &[photos.picture("a.png", 220), photos.picture("b.png", 220)]);
     browser.until("the second is judged by a new worker", "results.length === 1");
     assert_eq!(browser.read("failures.map(({ file, code }) => [file, code])"), json!([["a.png", "timeout"]]));
     assert_eq!(browser.read("workers.length"), 2);
+    no_violations(&browser);
+}
+
+/// Changes the site's worker: `script` runs in it before anything is downloaded.
+fn change_worker(site: &Site, script: &str) {
+    let worker = fs::read_to_string(site.folder().join("worker.js")).unwrap();
+    site.change("worker.js", format!("{script}\n{worker}").as_bytes());
+}
+
+#[test]
+fn a_slow_download_of_what_reads_photo_files_is_waited_for() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    change_worker(
+        &site,
+        "const download = fetch, wait = (ms) => new Promise((act) => setTimeout(act, ms)); \
+         self.fetch = async (...what) => { await wait(4000); return download(...what); };",
+    );
+    let (server, browser) = (site.serve("/"), Browser::start());
+    browser.before_pages(SHORT_SECONDS);
+    browser.open_ready(&server.url());
+    browser.choose("files", &[photos.picture("a.png", 220)]);
+    results(&browser, 1);
+    assert_eq!(browser.read("failures"), json!([]));
+    assert_eq!(browser.read("workers.length"), 1);
+    no_violations(&browser);
+}
+
+#[test]
+fn a_download_of_what_reads_photo_files_that_hangs_ends_and_can_be_tried_again() {
+    let (site, photos) = (Site::bright(), Photos::new());
+    // The first download never comes, and two minutes pass in one second.
+    change_worker(
+        &site,
+        "const download = fetch, { timeout } = AbortSignal; \
+         AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 120); \
+         self.fetch = (_, { signal }) => new Promise((_, fail) => signal.addEventListener('abort', () => { \
+           self.fetch = download; fail(signal.reason); }));",
+    );
+    let (_server, browser) = open(&site);
+    browser.choose("files", &[photos.picture("a.png", 220), photos.picture("b.png", 220)]);
+    results(&browser, 1);
+    assert_eq!(browser.read("failures.map(({ file, code }) => [file, code])"), json!([["a.png", "decoder-download"]]));
+    assert_eq!(browser.read("workers.length"), 1, "the worker has nothing to answer for");
     no_violations(&browser);
 }
 

@@ -8,10 +8,24 @@ import * as jpeg from "./husky_decoder.js#jpeg";
 import * as png from "./husky_decoder.js#png";
 import * as all from "./husky_decoder.js";
 
+// A download is not the photo's fault: it has milliseconds of its own, while the page's clock for a request stands still.
+const DOWNLOAD_LIMIT = 120_000;
+
 let ready;
 const decoder = ({ default: init, decode }, module) => {
-  const module_or_path = new URL(module, import.meta.url);
-  return { load: () => init({ module_or_path }), decode };
+  let loaded = false;
+  const load = async () => {
+    if (loaded) return;
+    postMessage({ downloading: true });
+    try {
+      const signal = AbortSignal.timeout(DOWNLOAD_LIMIT);
+      await init({ module_or_path: fetch(new URL(module, import.meta.url), { signal }) });
+      loaded = true;
+    } finally {
+      postMessage({ downloading: false });
+    }
+  };
+  return { load, decode };
 };
 const decoders = {
   jpeg: decoder(jpeg, "./husky_jpeg_bg.wasm"),

@@ -1,5 +1,5 @@
 //! The page's side of the worker: one worker for all elements of the page, one request at a time, each with a time
-//! limit. A worker that dies or hangs is ended and the next request starts a new one; only the request that it was
+//! limit, for which downloads of the worker don't count. A worker that dies or hangs is ended and the next request starts a new one; only the request that it was
 //! working on fails.
 
 use std::{cell::RefCell, collections::VecDeque};
@@ -26,7 +26,14 @@ struct Bridge {
     script: String,
     worker: Option<LiveWorker>,
     waiting: VecDeque<Job>,
-    running: Option<(oneshot::Sender<Outcome>, Timeout)>,
+    running: Option<Running>,
+}
+
+/// The request that the worker works on.
+struct Running {
+    reply: oneshot::Sender<Outcome>,
+    /// None while the worker downloads, which has a limit of its own.
+    _clock: Option<Timeout>,
 }
 
 struct LiveWorker {
@@ -93,7 +100,7 @@ impl Bridge {
                 continue;
             }
             match self.post(&job.request) {
-                Ok(()) => self.running = Some((job.reply, Timeout::new(TIME_LIMIT, timed_out))),
+                Ok(()) => self.running = Some(Running { reply: job.reply, _clock: Some(clock()) }),
                 // Whoever asked may be gone.
                 Err(why) => _ = job.reply.send(Err(Failure::new("worker-died", why))),
             }
@@ -123,9 +130,9 @@ impl Bridge {
 
     /// Ends the current request with `outcome`.
     fn finish(&mut self, outcome: Outcome) {
-        if let Some((reply, _)) = self.running.take() {
+        if let Some(running) = self.running.take() {
             // Whoever asked may be gone.
-            let _ = reply.send(outcome);
+            let _ = running.reply.send(outcome);
         }
         self.advance();
     }
@@ -141,8 +148,14 @@ impl LiveWorker {
         let listeners = [
             EventListener::new(&worker, "message", |event| {
                 let reply: Reply = event.unchecked_ref::<MessageEvent>().data().unchecked_into();
-                let failure = Failure::read(&reply.failure());
-                BRIDGE.with_borrow_mut(|bridge| bridge.finish(failure.map_or(Ok(reply), Err)));
+                BRIDGE.with_borrow_mut(|bridge| match reply.downloading() {
+                    Some(downloading) => {
+                        if let Some(running) = &mut bridge.running {
+                            running._clock = (!downloading).then(clock);
+                        }
+                    }
+                    None => bridge.finish(Failure::read(&reply.failure()).map_or(Ok(reply), Err)),
+                });
             }),
             EventListener::new(&worker, "error", |event| {
                 // A script that can't be loaded gives an event without a message.
@@ -159,6 +172,11 @@ impl Drop for LiveWorker {
     fn drop(&mut self) {
         self.worker.terminate();
     }
+}
+
+/// Ends the request when its time is up, unless it is dropped before.
+fn clock() -> Timeout {
+    Timeout::new(TIME_LIMIT, timed_out)
 }
 
 fn timed_out() {

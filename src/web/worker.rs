@@ -83,6 +83,10 @@ extern "C" {
     #[wasm_bindgen(method, setter)]
     fn set_failure(this: &Reply, failure: &JsValue);
 
+    /// In a message that comes before the answer: whether a download begins or has ended.
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn downloading(this: &Reply) -> Option<bool>;
+
     /// What reads photo files: for each kind an instance of `husky_decoder.js`.
     #[wasm_bindgen(typescript_type = "{ jpeg: object; png: object; all: object }")]
     pub type Decoders;

@@ -97,7 +97,7 @@ impl Dataset {
         duplicates::check(&parts, &labels)?;
         if layout.validation.is_none() {
             let photos = std::mem::take(&mut parts[0]);
-            parts = split::split(photos, &labels, size, options, &pixels)?;
+            parts = split::split(photos, &labels, folder, options)?;
         }
         let [training, validation] = parts.map(|photos| Split {
             photos: photos.into_iter().map(Photo::from).collect(),

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use exif::{In, Tag, Value};
 use husky::{Classifier, decode, resize};
-use image::{RgbImage, imageops};
+use image::imageops;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::dataset::Layout;
-use crate::dataset::near_duplicates::{Hash, hash};
+use crate::dataset::near_duplicates::{Hash, hash, square};
 use crate::photos::{self, Skipped};
 use crate::progress::Progress;
 
@@ -129,8 +129,7 @@ fn look_at(folder: &Path, file: &Path, model: Option<&Classifier>) -> Result<Pho
     // In full, for its size is a clue.
     let pixels = decode::decode(&bytes, u32::from(u16::MAX))?;
     let thumbnail = resize::resize(&pixels, SIDE as u32).into_rgb();
-    let hashed = resize::resize(&pixels, 128).into_rgb();
-    let picture = RgbImage::from_raw(128, 128, hashed).unwrap_or_default();
+    let picture = square(&pixels);
     let hashes = [hash(&picture), hash(&imageops::flip_horizontal(&picture))];
     let maps = model.and_then(|model| model.feature_maps(&pixels).pop());
     let features = maps.map_or_else(Vec::new, |maps| {

@@ -237,6 +237,18 @@ fn a_split_is_stratified_and_follows_the_seed() {
 }
 
 #[test]
+fn a_split_is_the_same_for_every_size_of_input() {
+    let folder = tempfile::tempdir().unwrap();
+    common::draw(folder.path(), 1, 40);
+    let validation = |size| Dataset::open(folder.path(), size, &options()).unwrap().validation.photos().to_vec();
+    // So small that the drawings of a label look alike.
+    assert_eq!(
+        validation(2).iter().map(|p| &p.path).collect::<Vec<_>>(),
+        validation(SIZE).iter().map(|p| &p.path).collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn near_duplicates_stay_on_one_side() {
     let folder = tempfile::tempdir().unwrap();
     common::draw(folder.path(), 1, 12);

@@ -1,5 +1,6 @@
 //! Which photos are the same shot: in another size, format or quality, or of one burst.
 
+use husky::{Pixels, resize};
 use image::{RgbImage, imageops::FilterType};
 use image_hasher::{HashAlg, HasherConfig, ImageHash};
 
@@ -10,7 +11,17 @@ pub const MAX_DISTANCE: u32 = 24;
 /// A perceptual hash: signs of the coarse waves that a picture is made of, which noise and compression leave alone.
 pub type Hash = ImageHash<[u8; 32]>;
 
-/// The hash of a picture of any size.
+/// Side in pixels of the [`square`] that is hashed: the same whatever a network wants to see, since a hash decides which
+/// photos train.
+pub const SIDE: u32 = 128;
+
+/// What is hashed of a photo.
+pub fn square(photo: &Pixels) -> RgbImage {
+    // It has the size that it says.
+    RgbImage::from_raw(SIDE, SIDE, resize::resize(photo, SIDE).into_rgb()).unwrap_or_default()
+}
+
+/// The hash of a [`square`].
 pub fn hash(picture: &RgbImage) -> Hash {
     let config = HasherConfig::with_bytes_type().hash_alg(HashAlg::Mean).preproc_dct();
     config.hash_size(16, 16).resize_filter(FilterType::Triangle).to_hasher().hash_image(picture)

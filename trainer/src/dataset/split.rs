@@ -1,34 +1,40 @@
 //! A validation part is split off.
 
-use anyhow::{Result, bail};
-use image::RgbImage;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use husky::decode;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-use super::near_duplicates::{Hash, MAX_DISTANCE, hash};
-use super::{Options, read::Decoded};
+use super::{
+    Options,
+    near_duplicates::{Hash, MAX_DISTANCE, SIDE, hash, square},
+    read::Decoded,
+};
 use crate::{
-    pixel_store::PixelStore,
+    photos,
+    progress::Progress,
     random::{Stream, rng},
 };
 
 /// Splits off about `validation_fraction` of each label's photos, at random by the seed. Near-duplicates (the same shot
-/// in another size or format, a burst) stay on one side, or validation would reward learning by heart.
+/// in another size or format, a burst) stay on one side, or validation would reward learning by heart. What the network
+/// wants to see decides nothing: a model that learns from another, at another size, has the same validation photos.
 ///
 /// # Errors
 /// Where a label has too few different photos to give some to both parts.
 pub(super) fn split(
     photos: Vec<Decoded>,
     labels: &[String],
-    size: u32,
+    folder: &Path,
     options: &Options,
-    pixels: &PixelStore,
 ) -> Result<[Vec<Decoded>; 2]> {
     let fraction = options.validation_fraction;
     if !(fraction > 0.0 && fraction < 1.0) {
         bail!("the validation fraction is {fraction}, and it must lie between 0 and 1");
     }
-    let mut groups = groups(&hashes(&photos, size, pixels)?);
+    let mut groups = groups(&hashes(&photos, folder)?);
     groups.shuffle(&mut rng(options.seed, Stream::Split, 0, 0));
 
     let count = |group: &[usize], label| group.iter().filter(|&&photo| photos[photo].label == label).count();
@@ -59,15 +65,16 @@ pub(super) fn split(
     Ok(parts)
 }
 
-fn hashes(photos: &[Decoded], size: u32, pixels: &PixelStore) -> Result<Vec<Hash>> {
-    photos
-        .par_iter()
-        .map(|photo| {
-            let mut picture = RgbImage::new(size, size);
-            pixels.read(photo.record, &mut picture)?;
-            Ok(hash(&picture))
-        })
-        .collect()
+/// The photos' hashes, from their files: how much of one is decoded depends on the size that is asked for.
+fn hashes(photos: &[Decoded], folder: &Path) -> Result<Vec<Hash>> {
+    let progress = Progress::new("comparing photos", photos.len());
+    let hash_of = |photo: &Decoded| {
+        let bytes = photos::read(&folder.join(&photo.path));
+        progress.step();
+        let pixels = bytes.and_then(|bytes| Ok(decode::decode(&bytes, SIDE)?));
+        Ok(hash(&square(&pixels.with_context(|| format!("{} could be read and now can't be", photo.path))?)))
+    };
+    photos.par_iter().map(hash_of).collect()
 }
 
 /// Photos that are near-duplicates of each other, directly or through others, in order of their first.

@@ -4,16 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use husky::decode;
 use husky::spec::Input;
-use husky::{Pixels, decode, resize};
+use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, RgbImage};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Found;
-use crate::dataset::near_duplicates::{self, Hash, MAX_DISTANCE};
+use crate::dataset::near_duplicates::{Hash, MAX_DISTANCE, SIDE, hash, square};
 use crate::files::{csv_bytes, remove_leftovers, write_atomically};
 use crate::photos;
 use crate::progress::Progress;
@@ -22,9 +22,6 @@ use crate::progress::Progress;
 /// size and JPEG quality 75 differed in at most 9, one at a quarter in 12, one at quality 20 in 6, and no two of the photos
 /// in fewer than 23.
 const COPY_DISTANCE: u32 = 12;
-
-/// Side of the square that hashes are taken of, in pixels.
-const HASHED_SIDE: u32 = 128;
 
 /// Quality of the JPEG files that are written.
 const QUALITY: u8 = 95;
@@ -84,10 +81,10 @@ impl Collection {
         remove_leftovers(folder);
         let progress = Progress::new("looking at the photos that are there", files.len());
         let look = |(file, in_validation): (PathBuf, bool)| {
-            let pixels = photos::read(&file).and_then(|bytes| Ok(decode::decode(&bytes, HASHED_SIDE)?));
+            let pixels = photos::read(&file).and_then(|bytes| Ok(decode::decode(&bytes, SIDE)?));
             progress.step();
             // What can't be read, the trainer will skip.
-            Some(Known { hash: hash(&pixels.ok()?)?, in_validation })
+            Some(Known { hash: hash(&square(&pixels.ok()?)), in_validation })
         };
         let known = files.into_par_iter().filter_map(look).collect();
         let rows = read_rows(&folder.join("attribution.csv"))?;
@@ -124,7 +121,7 @@ impl Collection {
             Ok(pixels) => pixels,
             Err(error) => return Ok(Err(error.into())),
         };
-        let hash = hash(&pixels).context("a picture has another size than it says")?;
+        let hash = hash(&square(&pixels));
         let in_validation = match self.part(&hash) {
             Ok(in_validation) => in_validation,
             Err(refused) => return Ok(Err(refused)),
@@ -159,12 +156,6 @@ impl Collection {
         ensure!(is_one_part, "looks like photos of both parts, so it can be in neither");
         Ok(first.in_validation)
     }
-}
-
-/// `None` never happens: a picture has the size that it says.
-fn hash(pixels: &Pixels) -> Option<Hash> {
-    let square = resize::resize(pixels, HASHED_SIDE).into_rgb();
-    Some(near_duplicates::hash(&RgbImage::from_raw(HASHED_SIDE, HASHED_SIDE, square)?))
 }
 
 fn read_rows(path: &Path) -> Result<Vec<Row>> {

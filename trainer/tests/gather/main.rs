@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use husky::{Pixels, resize};
+use husky::Pixels;
 use image::{ImageFormat, RgbImage, imageops};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -192,8 +192,7 @@ fn copies_are_dropped_and_near_duplicates_stay_on_one_side() {
     // The next shot of a burst: something moved, by more than compression changes and less than makes it another photo.
     let hash = |picture: &RgbImage| {
         let pixels = Pixels::from_rgb(picture.width(), picture.height(), picture.as_raw().clone()).unwrap();
-        let square = resize::resize(&pixels, 128).into_rgb();
-        near_duplicates::hash(&RgbImage::from_raw(128, 128, square).unwrap())
+        near_duplicates::hash(&near_duplicates::square(&pixels))
     };
     let moved = |side: u32| {
         let mut shot = drawing(1);

@@ -3,7 +3,7 @@
 /// File name and [`digest`](crate::weights::digest) of each file in `models`.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("classic.safetensors", "736de7df8ea5a58f08046fff3bbac09d98d5b58a07f7b294b31fbe912e30e7cd"),
-    ("compact.safetensors", "b48672e9acb7ee58fbd1bf21a83b95459d4a8c71c579b1a401ea1adab1da216d"),
+    ("compact.safetensors", "45124b1657f32d69d85eeaeee82f64ddeac0a59112733f62d58626b589f69e0e"),
     ("husky.safetensors", "4302cd82573c5fe610e292684d4e3e70712216580e3c729d00047830dffdbea9"),
     ("tiny.safetensors", "86e963a736fbd5104524776d55b2091f32a6905ec53e994b13391051b5b8ea6b"),
 ];

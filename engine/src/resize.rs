@@ -1,6 +1,6 @@
 //! A picture, stretched to a square through an antialiased triangle filter: rows first, then columns, each sum of pixels
-//! times fixed-point weights rounded once, as Pillow and `fast_image_resize` do it. `tests/resize.rs` holds it to the bytes
-//! of the latter, which is five times as much for the page to download: it knows other filters and pixels, too.
+//! times fixed-point weights rounded once, as Pillow and `fast_image_resize` do it. `trainer/tests/resize.rs` holds it to
+//! the bytes of the latter, which is five times as much for the page to download: it knows other filters and pixels, too.
 
 use fearless_simd::{Level, dispatch, prelude::*, u8x16, u16x8, u32x4};
 

@@ -153,6 +153,11 @@ pub fn run(args: &CalibrateArgs) -> Result<ExitCode> {
     write_atomically(&args.out, &weights::write(&spec, &tensors, precision)?)?;
     let unsure = spec.unsure.map(|[low, high]| format!(", unsure between {low:.4} and {high:.4}")).unwrap_or_default();
     output::print(&format!("temperature {:.4}, threshold {:.4}{unsure}\n", spec.temperature, spec.threshold))?;
+    if TEMPERATURES.iter().any(|end| (f64::from(spec.temperature) / end).ln().abs() < 1e-3) {
+        output::print(
+            "no other temperature is tried beyond: on so few photos, or such easy ones, it says little; calibrate on more\n",
+        )?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

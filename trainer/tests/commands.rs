@@ -189,6 +189,14 @@ fn calibrate_moves_threshold_and_temperature_and_nothing_else() {
     assert!(text(&wrong.stderr).contains("none of balanced, f1, and fpr=RATE"), "{wrong:?}");
     let size = husky(folder.path(), &["calibrate", "model.safetensors", "photos", "--size", "8", "--out", "x"]);
     assert!(text(&size.stderr).contains("has weights for 4 pixels a side and no other --size"), "{size:?}");
+    let end = || {
+        let output = husky(folder.path(), &["calibrate", "model.safetensors", "photos", "--out", "x"]);
+        text(&output.stdout).to_owned()
+    };
+    assert!(!end().contains("no other temperature"));
+    // Without the one that is called wrong, every answer may as well be certain.
+    fs::remove_file(folder.path().join("photos/dark/odd_1.png")).unwrap();
+    assert!(end().starts_with("temperature 0.1000") && end().contains("no other temperature"), "{}", end());
     fs::remove_dir_all(folder.path().join("photos/bright")).unwrap();
     let one = husky(folder.path(), &["calibrate", "model.safetensors", "photos", "--out", "x"]);
     assert!(text(&one.stderr).contains("photos of one label alone tell nothing"), "{one:?}");

@@ -9,7 +9,7 @@ use std::{fs, path::Path, process::Command};
 type Rule = fn(path: &str, text: &str) -> Vec<String>;
 
 /// Where `unsafe` is: the matrix product takes pointers, and a test switches a crate's SIMD off.
-const UNSAFE: &[&str] = &["ops/src/gemm.rs", "tests/resize.rs"];
+const UNSAFE: &[&str] = &["ops/src/gemm.rs", "trainer/tests/resize.rs"];
 /// Pictures that are drawn, not taken: no photo is in the repository.
 const PICTURES: &[&str] = &[
     "docs/activations.png",

@@ -1,6 +1,6 @@
 //! The page's side of the worker: one worker for all elements of the page, one request at a time, each with a time
-//! limit, for which downloads of the worker don't count. A worker that dies or hangs is ended and the next request starts a new one; only the request that it was
-//! working on fails.
+//! limit, for which downloads of the worker don't count. A worker that dies or hangs is ended and the next request starts
+//! a new one; only the request that it was working on fails.
 
 use std::{cell::RefCell, collections::VecDeque};
 

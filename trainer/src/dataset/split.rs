@@ -3,17 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use husky::decode;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::{
     Options,
-    near_duplicates::{Hash, MAX_DISTANCE, SIDE, hash, square},
+    near_duplicates::{Hash, MAX_DISTANCE, hash_file},
     read::Decoded,
 };
 use crate::{
-    photos,
     progress::Progress,
     random::{Stream, rng},
 };
@@ -69,10 +67,9 @@ pub(super) fn split(
 fn hashes(photos: &[Decoded], folder: &Path) -> Result<Vec<Hash>> {
     let progress = Progress::new("comparing photos", photos.len());
     let hash_of = |photo: &Decoded| {
-        let bytes = photos::read(&folder.join(&photo.path));
+        let hash = hash_file(&folder.join(&photo.path));
         progress.step();
-        let pixels = bytes.and_then(|bytes| Ok(decode::decode(&bytes, SIDE)?));
-        Ok(hash(&square(&pixels.with_context(|| format!("{} could be read and now can't be", photo.path))?)))
+        hash.with_context(|| format!("{} could be read and now can't be", photo.path))
     };
     photos.par_iter().map(hash_of).collect()
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Found;
-use crate::dataset::near_duplicates::{Hash, MAX_DISTANCE, SIDE, hash, square};
+use crate::dataset::near_duplicates::{Hash, MAX_DISTANCE, hash, hash_file, square};
 use crate::files::{csv_bytes, remove_leftovers, write_atomically};
 use crate::photos;
 use crate::progress::Progress;
@@ -81,10 +81,10 @@ impl Collection {
         remove_leftovers(folder);
         let progress = Progress::new("looking at the photos that are there", files.len());
         let look = |(file, in_validation): (PathBuf, bool)| {
-            let pixels = photos::read(&file).and_then(|bytes| Ok(decode::decode(&bytes, SIDE)?));
+            let hash = hash_file(&file);
             progress.step();
             // What can't be read, the trainer will skip.
-            Some(Known { hash: hash(&square(&pixels.ok()?)), in_validation })
+            Some(Known { hash: hash.ok()?, in_validation })
         };
         let known = files.into_par_iter().filter_map(look).collect();
         let rows = read_rows(&folder.join("attribution.csv"))?;
